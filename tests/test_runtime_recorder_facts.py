@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from hubwire import Duty, Event, Hub
+from hubwire import Duty, Hub
 from hubwire.redaction import Redactor
 from hubwire.runtimes import Recorder
 from hubwire.stores import MemoryStore
@@ -59,7 +59,7 @@ class ExitsWhenRead(Mapping[str, Any]):
 
 async def recorded(
     said: Callable[[Recorder], Any], *, hub: Mapping[str, Any] | None = None, **settings: Any
-) -> tuple[list[Event], Recorder]:
+) -> tuple[list[Any], Recorder]:
     """Return the events that a recorder makes of what is said to it."""
     heard = HearsAll()
     async with Hub(listeners=[heard], **(hub or {})) as made:

@@ -28,7 +28,8 @@ def drain(store_url: str, directory: str, *, once: bool, archive: str | None) ->
         anyio.run(partial(_drain, store_url, feed))
     finally:
         _say(feed)
-    return _NOT_ALL if feed.problems() else 0
+    counts = feed.statistics()
+    return _NOT_ALL if feed.problems() or any(counts[name] for name in ("damaged", "refused", "missing")) else 0
 
 
 async def _drain(store_url: str, feed: SpoolFeed) -> None:
@@ -47,6 +48,13 @@ def _say(feed: SpoolFeed) -> None:
     say(f"{plural(counts['lines'], 'line')}, {plural(counts['events'], 'event')}{more}")
     for problem in feed.problems():
         complain(problem)
+    if counts["missing"]:
+        complain(f"{counts['missing']:,} lines of {feed.directory} are gone: the kind spool.lines_missing says where")
+    if counts["lost"]:
+        complain(
+            f"{plural(counts['lost'], 'event')} could not be written by processes: the kinds spool.events_lost and"
+            " recording.dropped say when it became known"
+        )
 
 
 def status(directory: str, *, as_json: bool) -> int:
@@ -67,6 +75,8 @@ def _print(found: SpoolStatus) -> None:
     )
     for file in found.files:
         say(f"  {_about(file)}")
+    if found.lost:
+        say(f"  {plural(found.lost, 'event')} could not be written, and no hub was told of that yet")
     for name in found.set_aside:
         say(f"  set-aside/{name}  has lines that were not taken; remove it when you have looked at it")
 

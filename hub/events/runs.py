@@ -56,7 +56,8 @@ class ErrorRaised(Event):
 class RecordingDropped(Event):
     """The recorder of a runtime had no room for ``count`` of its calls: more came than the hub could take in.
 
-    ``steps`` says how many of each sort: what is least important is left out first.
+    ``steps`` says how many of each sort: what is least important is left out first. With ``source`` ``"spool"``, so
+    many events of processes could not be written to a spool, and no later one of theirs says so.
     """
 
     count: int

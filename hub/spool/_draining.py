@@ -11,13 +11,16 @@ import attrs
 from anyio import to_thread
 
 from ..errors import CallerError, HubClosed, Overloaded
-from ..events import Event, GenericEvent, Severity, evolve
+from ..events import Event, GenericEvent, RecordingDropped, Severity, evolve
+from ..own_log import OwnLog
 from ._lines import file_name
 from ._marks import Marks
 from ._reading import SPOOL, Line, batches
 from ._sources import Sources
 
-__all__ = ("Counts", "Drain", "Emitter", "key_of")
+__all__ = ("Counts", "Drain", "Emitter", "key_of", "losses_in")
+
+_log = OwnLog("spool")
 
 _BATCH = 300
 _BATCH_BYTES = 1024 * 1024
@@ -60,11 +63,37 @@ class Drain:
             for batch in batches(lines, count=_BATCH, size=_BATCH_BYTES):
                 await self._take(batch)
             return True
+        await self._tell_losses()
         await to_thread.run_sync(partial(self._sources.end_those_over, at_once=at_once))
         if lines := await to_thread.run_sync(self._sources.next):  # the rest of a torn line
             await self._take(lines)
             return True
         return False
+
+    async def _tell_losses(self) -> None:
+        """Tell the hub of events that could not be written, and that no line says."""
+        losses, told = await to_thread.run_sync(self._sources.losses), self._marks.losses
+        if losses < told:  # the file was removed
+            self._marks.take_losses(0)
+            told = 0
+        if losses == told:
+            return
+        self.is_in_doubt = True
+        key = f"{self._marks.id}:losses:{losses}"
+        count = losses - told
+        event = RecordingDropped(count=count, steps={SPOOL: count}, source=SPOOL, source_id=key, metadata={SPOOL: key})
+        try:
+            await self._put([event])
+            self.counts.lost += count
+        except HubClosed:
+            self.is_in_doubt = False
+            raise
+        except CallerError as error:  # the numbers of the feed say it, at least
+            self.counts.lost += count
+            _log.problem("a hub is not told of events that a spool has lost", error, count=count)
+        self._marks.take_losses(losses)
+        await to_thread.run_sync(self._marks.save)
+        self.is_in_doubt = False
 
     async def _take(self, lines: Sequence[Line]) -> None:
         self.is_in_doubt = True
@@ -129,6 +158,16 @@ def key_of(event: Event) -> tuple[str, int] | None:
     if len(numbers) != 2 or not all(number.isascii() and number.isdecimal() for number in numbers):
         return None
     return file_name(stream, int(numbers[0])), int(numbers[1])
+
+
+def losses_in(event: Event, marks: Marks) -> int | None:
+    """Return how many losses a hub was told of by an event; None if it was of none of this spool."""
+    said = None if event.metadata is None else event.metadata.get(SPOOL)
+    before = f"{marks.id}:losses:"
+    if type(said) is not str or not said.startswith(before):
+        return None
+    number = said[len(before) :]
+    return int(number) if number.isascii() and number.isdecimal() and len(number) < 12 else None
 
 
 def _events_of(line: Line) -> Iterator[Event]:

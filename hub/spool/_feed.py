@@ -15,9 +15,10 @@ from .._foreign.arguments import Call
 from ..errors import AlreadyRunning, ConfigurationError, HubError, NotFound
 from ..events import Event
 from ..own_log import OwnLog
-from ._draining import Counts, Drain, key_of
+from ._draining import Counts, Drain, key_of, losses_in
 from ._files import make_directory
 from ._marks import Marks
+from ._reading import SPOOL
 from ._sources import DrainLock, Sources, take_lock
 from ._spool import directory_of
 
@@ -40,8 +41,12 @@ class _Known:
 
     async def on_events(self, events: Sequence[Event]) -> None:
         for event in events:
-            if event.metadata is not None and (key := key_of(event)) is not None:
+            if event.metadata is None or SPOOL not in event.metadata:
+                continue
+            if (key := key_of(event)) is not None:
                 self._marks.take(*key)
+            elif (losses := losses_in(event, self._marks)) is not None:
+                self._marks.take_losses(losses)
         await to_thread.run_sync(self._marks.save)
 
 
@@ -82,6 +87,10 @@ class SpoolFeed:
         self._waits = _FEED.flag("waits", waits)
         self._poll_seconds = _FEED.seconds("poll_seconds", poll_seconds)
         self._counts = Counts()
+        self._marks: Marks | None = None
+        """Those of the last run: not all of them may be on the disk."""
+        self._not_taken = 0
+        """How many files have lines that were not taken, and are there for a person to look at."""
         self._problem: str | None = None
         self._finishing: anyio.Event | None = None
         """Set when the hub is about to close; None while the feed does not run."""
@@ -91,19 +100,15 @@ class SpoolFeed:
         return f"<SpoolFeed {self.directory!r}: {self._counts.lines} lines>"
 
     def problems(self) -> Sequence[str]:
-        """Return why not all that is in the spool comes into the hub."""
+        """Return why not all that is in the spool comes into the hub. What is gone for good, its numbers say."""
         counts = self._counts
         found = [] if self._problem is None else [self._problem]
         for count, what in ((counts.damaged, "damaged"), (counts.refused, "refused by the hub")):
-            if count:
+            if count and self._not_taken:
                 found.append(
                     f"{count:,} lines of {self.directory} are {what}; their files are in set-aside there, and events of"
                     " the kinds spool.* say which they are: remove those files when you have looked at them"
                 )
-        if counts.missing:
-            found.append(
-                f"{counts.missing:,} lines of {self.directory} are gone: the kind spool.lines_missing says where"
-            )
         return found
 
     def statistics(self) -> Mapping[str, int]:
@@ -117,7 +122,7 @@ class SpoolFeed:
             self._finished = anyio.Event()
             self._finishing = anyio.Event()
             self._problem = None
-            marks = await to_thread.run_sync(Marks.load, self.directory)
+            marks = await to_thread.run_sync(self._loaded)
             await to_thread.run_sync(marks.save)
             await self._drain(hub, marks)
         finally:
@@ -141,6 +146,12 @@ class SpoolFeed:
                 self._problem = str(error)
             await anyio.sleep(self._poll_seconds)
 
+    def _loaded(self) -> Marks:
+        """Return the marks, with what a run before could not save: a hub in memory does not remember it."""
+        marks = Marks.load(self.directory)
+        self._marks = marks if self._marks is None else marks.join(self._marks)
+        return self._marks
+
     def _take_lock(self) -> DrainLock:
         make_directory(self.directory)
         return take_lock(self.directory)
@@ -157,16 +168,19 @@ class SpoolFeed:
         sources = Sources(self.directory, marks, self._archive)
         drain = Drain(hub, sources, marks, self._counts)
         try:
-            await self._go_on(drain)
+            await self._go_on(drain, marks, sources)
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(_LEAVING_SECONDS):
                 await self._leave(hub, attachment, marks, sources, is_known=not drain.is_in_doubt)
 
-    async def _go_on(self, drain: Drain) -> None:
+    async def _go_on(self, drain: Drain, marks: Marks, sources: Sources) -> None:
         assert self._finishing is not None
         while True:
             is_last = not self._follow or self._finishing.is_set()
-            if not await drain.round(at_once=is_last):
+            is_more = await drain.round(at_once=is_last)
+            if self._counts.damaged or self._counts.refused:
+                self._not_taken = marks.kept + await to_thread.run_sync(sources.set_aside)
+            if not is_more:
                 if is_last:
                     return
                 with anyio.move_on_after(self._poll_seconds):
@@ -175,7 +189,11 @@ class SpoolFeed:
     async def _leave(self, hub: Any, attachment: Any, marks: Marks, sources: Sources, *, is_known: bool) -> None:
         """Let the hub keep its journal for this feed no longer, if all that it has committed is marked."""
         sources.close()
-        await to_thread.run_sync(marks.save)
+        try:
+            await to_thread.run_sync(marks.save)
+        except OSError as error:  # what ends the run says it, or the next one does
+            is_known = False
+            _log.detail("the marks of a spool are not saved", error=str(error))
         if attachment is None:
             return
         try:

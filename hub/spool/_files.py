@@ -8,7 +8,7 @@ import os
 import sys
 from stat import S_ISREG
 
-from ._lines import file_name, first_of, is_sound, new_stream, number_of, stream_of
+from ._lines import Damaged, file_name, first_of, is_sound, new_stream, number_of, stream_of
 
 __all__ = ("OpenFile", "make_directory", "open_file", "sync_directory")
 
@@ -163,5 +163,8 @@ def _last_number(fd: int, size: int, before: int) -> int | None:
         start = tail.rfind(b"\n", 0, -1) + 1
         if start or len(tail) >= size:
             line = tail[start:-1]
-            return number_of(line) if is_sound(line) else None
+            try:
+                return number_of(line) if is_sound(line) else None
+            except Damaged:
+                return None
         length *= 16

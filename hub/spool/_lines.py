@@ -46,6 +46,7 @@ LINE_BYTES_MAX = 8 * 1024 * 1024
 _STREAM_CHARS = 16
 _NUMBER_CHARS = 12
 _NAME_CHARS = _STREAM_CHARS + 1 + _NUMBER_CHARS + len(SUFFIX)
+_DIGITS_MAX = 15
 _SEAL_BYTES = len(b',"c":"01234567"}')
 _LETTERS = "abcdefghijklmnop"
 """Not digits, of which many in a row may be taken for the number of a card, and be redacted."""
@@ -121,5 +122,8 @@ def body_of(line: bytes) -> bytes:
 
 
 def number_of(line: bytes) -> int:
-    """Return the number of a sound line."""
-    return int(line[len(b'{"n":') : line.index(b",")])
+    """Return the number of a sound line. Raises :class:`Damaged`: a stranger's line may be sound, too."""
+    number = line[len(b'{"n":') : max(line.find(b","), 0)]
+    if not number.isdigit() or len(number) > _DIGITS_MAX or int(number) == 0:
+        raise Damaged("its number is none")
+    return int(number)

@@ -24,6 +24,7 @@ class Marks:
         self.id: str = id_
         """Of the directory, also when it is moved."""
         self._directory = directory
+        self._losses = 0
         self._taken = taken
         self._kept = kept
         self._lock = threading.Lock()
@@ -53,7 +54,21 @@ class Marks:
             raise LogDamaged(
                 f"{path} has version {fields['v']}; this hubwire reads version {_VERSION}: use a newer one"
             )
-        return cls(directory, *_read(path, fields))
+        marks = cls(directory, *_read(path, fields))
+        marks._losses = losses if type(losses := fields.get("losses")) is int else 0
+        return marks
+
+    def join(self, other: Marks) -> Marks:
+        """Return these marks with what others of the same directory say, which may not have been saved."""
+        if self._changes and not self._saved and not self._taken:  # there were none on the disk
+            return other
+        if self.id == other.id:
+            with other._lock:
+                taken, kept, losses = dict(other._taken), set(other._kept), other._losses
+            for name, place in taken.items():
+                self.take(name, place, keep=name in kept)
+            self.take_losses(losses)
+        return self
 
     def __len__(self) -> int:
         return len(self._taken)
@@ -62,6 +77,18 @@ class Marks:
         """Return how many lines of a file are taken."""
         with self._lock:
             return self._taken.get(name, 0)
+
+    @property
+    def losses(self) -> int:
+        """How many of the events that are counted beside the spool a hub was told of."""
+        with self._lock:
+            return self._losses
+
+    @property
+    def kept(self) -> int:
+        """How many files have lines that are not taken, and are still in their place."""
+        with self._lock:
+            return len(self._kept)
 
     def has_kept(self, name: str) -> bool:
         """Tell whether a file has lines that are not taken, and so is never deleted."""
@@ -76,6 +103,13 @@ class Marks:
             if self._taken.get(name, 0) < place:
                 self._taken[name] = place
                 self._changes += 1
+
+    def take_losses(self, losses: int) -> None:
+        """Note that a hub was told of so many events that are counted beside the spool; 0: of a new count."""
+        with self._lock:
+            if losses == 0 or losses > self._losses:
+                self._changes += losses != self._losses
+                self._losses = losses
 
     def forget(self, name: str) -> None:
         """Note that a file is gone for good."""
@@ -98,7 +132,13 @@ class Marks:
                 changes = self._changes
                 if changes == self._saved:
                     return
-                fields = {"id": self.id, "taken": dict(sorted(self._taken.items())), "kept": sorted(self._kept)}
+                fields: dict[str, Any] = {
+                    "id": self.id,
+                    "taken": dict(sorted(self._taken.items())),
+                    "kept": sorted(self._kept),
+                }
+                if self._losses:
+                    fields["losses"] = self._losses
             content = codec.encode_marker(fields, version=_VERSION)
             path = f"{self._directory}/{TAKEN}"
             with open(f"{path}.new", "wb") as file:  # noqa: PTH123

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -126,18 +127,19 @@ class Reader:
         self.offset += size
         try:
             body = body_of(content)
+            number = number_of(body)
         except Damaged as damage:
             self.expected += 1
             return None if self.place <= self._taken else self._bad(str(damage), size)
         if self.place <= self._taken:
-            self.expected = number_of(body) + 1
+            self.expected = number + 1
             return None
         return self._parsed(body, size)
 
     def _parsed(self, body: bytes, size: int) -> Line:
         try:
             fields = codec.decode_fields(body)
-            number, at, lost = fields["n"], fields["at"], fields.get("lost", 0)
+            number, at, lost = _checked(fields["n"], fields["at"], fields.get("lost", 0))
             event = _event_of(fields["e"], at)
         except (HubError, KeyError, TypeError, ValueError) as error:
             self.expected += 1
@@ -148,6 +150,21 @@ class Reader:
 
     def _bad(self, reason: str, size: int, *, is_torn: bool = False) -> Line:
         return Line(self.name, self.place, size, self._newest, reason=reason, is_torn=is_torn)
+
+
+def _checked(number: object, at: object, lost: object) -> tuple[int, str, int]:
+    """Return what a line says of itself. Raises ``ValueError``: what has written it may be no writer of ours."""
+    if type(number) is not int or not 0 < number < _NUMBERS_END:
+        raise ValueError("its number is none")
+    if type(at) is not str or _MOMENT.fullmatch(at) is None:
+        raise ValueError("its time is none")
+    if type(lost) is not int or not 0 <= lost < _NUMBERS_END:
+        raise ValueError("how many were lost before it is no number")
+    return number, at, lost
+
+
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+_NUMBERS_END = 10**15
 
 
 def _event_of(fields: dict[str, Any], at: str) -> Event:

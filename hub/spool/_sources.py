@@ -13,6 +13,7 @@ from ..errors import AlreadyRunning
 from ..forks import register_at_fork
 from ._files import sync_directory
 from ._lines import LOCK
+from ._losses import losses_of
 from ._marks import Marks
 from ._reading import Line, Reader, files_in
 
@@ -154,6 +155,17 @@ class Sources:
                     source.reader.release()
         if len(self._marks) > len(self._sources):  # what the hub was asked about may be gone
             self._marks.forget_missing()
+
+    def losses(self) -> int:
+        """Return how many events could not be written, as it is counted beside the spool."""
+        return losses_of(self._directory)
+
+    def set_aside(self) -> int:
+        """Return how many files have lines that were not taken, and were put aside for a person to look at."""
+        try:
+            return len(os.listdir(f"{self._directory}/{SET_ASIDE}"))  # noqa: PTH208
+        except FileNotFoundError:
+            return 0
 
     def close(self) -> None:
         for source in self._sources.values():

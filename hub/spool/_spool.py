@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -47,7 +49,7 @@ class SpoolStatistics(Value):
     failures: int
     """How many were not."""
     lost: int
-    """How many of these the next line will say; 0 when the last event was written."""
+    """How many of these the next line will say; 0 when the last event was written, or they were counted elsewhere."""
     last_error: str | None
     """Why the last one that failed was not written."""
 
@@ -58,7 +60,8 @@ class Spool:
     Any number of processes and threads may write at a time; it needs no event loop and no hub, and never raises into
     its program: an event that cannot be written is counted, in ``failures``, and so is one that is no event. The first
     of several failures in a row is a warning in the log, and the next line that can be written says how many events
-    are lost before it, which becomes an event of the hub: ``spool.events_lost``.
+    are lost before it, which becomes an event of the hub: ``spool.events_lost``. Where no line follows until it is
+    closed, or its process ends, they are counted in the file ``<directory>.lost``, and become a ``recording.dropped``.
 
     ``directory``: made when the first event comes, for the user alone; one that is gone later is not made again,
     because what was mounted there may come back. ``durability``: ``"fsync"``, so that what was appended survives the
@@ -88,9 +91,10 @@ class Spool:
             bytes_max=_SPOOL.whole("bytes_max", bytes_max, least=_BYTES_LEAST),
             file_bytes_max=_SPOOL.whole("file_bytes_max", file_bytes_max, least=_BYTES_LEAST),
             now_ns=(SystemClock() if clock is None else clock).now_ns,
-            told=self._tell,
+            told=partial(_tell, self.directory),  # no reference to this: its writer is closed when it is gone
         )
         register_at_fork(self._writer)
+        weakref.finalize(self, self._writer.close)
 
     def __repr__(self) -> str:
         return f"<Spool {shown(self.directory)}: {self._writer.written} written, {self._writer.failures} failures>"
@@ -148,16 +152,13 @@ class Spool:
     ) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        if (writer := getattr(self, "_writer", None)) is not None:  # it was refused, else
-            writer.close()
 
-    def _tell(self, error: BaseException) -> None:
-        _log.problem(
-            "a spool cannot write an event; what comes is lost until it can, and counted in its failures",
-            directory=self.directory,
-            error=f"{type(error).__name__}: {error}",
-        )
+def _tell(directory: str, error: BaseException) -> None:
+    _log.problem(
+        "a spool cannot write an event; what comes is lost until it can, and counted in its failures",
+        directory=directory,
+        error=f"{type(error).__name__}: {error}",
+    )
 
 
 def directory_of(call: Call, directory: object, argument: str = "directory") -> str:

@@ -11,6 +11,7 @@ from .._foreign.arguments import Call
 from .._values import Value
 from ..errors import ConfigurationError, NotFound
 from ._lines import stream_of
+from ._losses import losses_of
 from ._marks import Marks
 from ._reading import Reader, files_in
 from ._sources import SET_ASIDE, is_locked
@@ -49,6 +50,8 @@ class SpoolStatus(Value):
     """The files in ``set-aside``, which have lines that could not be taken."""
     is_drained: bool
     """Whether a process drains it now."""
+    lost: int
+    """How many events could not be written, and no hub was told of yet."""
 
     @property
     def waiting(self) -> int:
@@ -77,7 +80,9 @@ def read_status(directory: str | os.PathLike[str]) -> SpoolStatus:
             files.append(_read(path, name, marks.taken(name)))
         except FileNotFoundError:
             continue  # it was taken meanwhile
-    return SpoolStatus(directory=path, files=files, set_aside=_set_aside(path), is_drained=is_locked(path))
+    counted = losses_of(path)
+    lost = counted - marks.losses if counted >= marks.losses else counted
+    return SpoolStatus(directory=path, files=files, set_aside=_set_aside(path), is_drained=is_locked(path), lost=lost)
 
 
 def _read(directory: str, name: str, taken: int) -> SpoolFile:

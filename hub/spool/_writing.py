@@ -9,6 +9,7 @@ from collections import deque
 
 from ._files import OpenFile, make_directory, open_file
 from ._lines import LINE_BYTES_MAX, line_of, moment, used_bytes
+from ._losses import add_losses
 
 TYPE_CHECKING = False  # as of `typing`, which takes longer to import than a line takes to write
 if TYPE_CHECKING:
@@ -109,11 +110,17 @@ class Writer:
             self._told(error)
 
     def close(self) -> None:
-        """Give the file to another writer, and to what drains the directory. The next append opens one again."""
+        """Give the file to another writer, and to what drains the directory. The next append opens one again.
+
+        Events that were lost, and that no line says, are counted beside the spool.
+        """
         with self._lock:
             file, self._file, self._full = self._file, None, None
+            lost, self.lost = self.lost, 0
             if file is not None:
                 file.close()
+        if lost:
+            add_losses(self.directory, lost)
 
     def _append(self, event: bytes) -> int | None:
         try:

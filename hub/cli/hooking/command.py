@@ -6,6 +6,7 @@ import json
 import os
 import sys
 
+from ...spool._losses import add_losses
 from ...spool._writing import Writer
 from .events import AGENTS, Asked, NoHook, events_of
 from .turns import Turns
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ("Options", "default_directory", "record", "run")
 
 _INPUT_BYTES_MAX = 16 * 1024 * 1024
+_READ_TO_END_MAX = 1024 * 1024 * 1024
+_PIECE_BYTES = 1024 * 1024
 _MISUSED = 2
 
 
@@ -57,9 +60,18 @@ class Options:
 
 
 def default_directory() -> str:
-    """Return where hooks leave events: ``$HUBWIRE_SPOOL``, or else a directory of the user."""
-    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")  # noqa: PTH111
-    return os.environ.get("HUBWIRE_SPOOL") or f"{home}/hubwire/spool"
+    """Return where hooks leave events: ``$HUBWIRE_SPOOL``, or else a directory of the user.
+
+    Raises :class:`NoHook` where no user has one.
+    """
+    if directory := os.environ.get("HUBWIRE_SPOOL"):
+        return directory
+    home = os.environ.get("XDG_STATE_HOME", "")
+    if not home.startswith("/"):  # what is relative is to be ignored, says the specification of that variable
+        home = os.path.expanduser("~/.local/state")  # noqa: PTH111
+    if not home.startswith("/"):
+        raise NoHook("there is no home directory here: name a directory by --spool, or in $HUBWIRE_SPOOL")
+    return f"{home}/hubwire/spool"
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -68,7 +80,10 @@ def run(arguments: Sequence[str]) -> int:
     It prints only what ``--print-config`` asks for, and with ``--strict``, or to a person at a terminal, why it could
     not record: so no hook of it ever holds up an agent or speaks to it.
     """
-    is_strict = "--strict" in arguments or "--print-config" in arguments or _is_typed(arguments)
+    try:
+        is_strict = "--strict" in arguments or "--print-config" in arguments or _is_typed(arguments)
+    except Exception:  # noqa: BLE001 - as of a standard input that is closed
+        is_strict = False
     try:
         options = Options(arguments)
         if "--print-config" in options.flags:
@@ -86,13 +101,17 @@ def run(arguments: Sequence[str]) -> int:
 
 def record(options: Options) -> int:
     """Leave the events of one call of a hook in the spool; return how many there are. Raises why it could not."""
+    if options.payload is None and sys.stdin is None:
+        raise NoHook("its standard input is closed")
     if options.payload is None and sys.stdin.isatty():
         raise NoHook(
             f"it reads from the standard input what {options.agent} gives to its hooks; hubwire hook --print-config"
             f" {options.agent} prints what lets {options.agent} call it"
         )
-    content = sys.stdin.buffer.read(_INPUT_BYTES_MAX + 1) if options.payload is None else options.payload.encode()
+    content = _read() if options.payload is None else options.payload.encode(errors="surrogateescape")
+    directory = os.path.abspath(options.directory or default_directory())  # noqa: PTH100
     if len(content) > _INPUT_BYTES_MAX:
+        add_losses(directory, 1)
         raise NoHook(f"it has more than {_INPUT_BYTES_MAX:,} bytes")
     try:
         payload = json.loads(content, parse_constant=_no_number)
@@ -100,17 +119,39 @@ def record(options: Options) -> int:
         raise NoHook(f"it is no JSON ({error}): is it what {options.agent} gives to its hooks?") from None
     if not isinstance(payload, dict):
         raise NoHook("it is no JSON object")
-    directory = os.path.abspath(options.directory or default_directory())  # noqa: PTH100
     redact = _redact() if "--content" in options.flags else None
     writer = Writer(directory)
-    asked = Asked(options.agent, payload, Turns(directory), name=options.name, redact=redact)
-    events = events_of(asked)
-    for event in events:
-        # What is no text in UTF-8, as half of a character that was cut, is a question mark.
-        line = json.dumps(event, ensure_ascii=False).encode(errors="replace")
-        if writer.append(line) is None:
-            raise OSError(f"it cannot be written: {writer.last_error}")
+    try:
+        asked = Asked(options.agent, payload, Turns(directory), name=options.name, redact=redact)
+        events = events_of(asked)
+        for event in events:
+            # What is no text in UTF-8, as half of a character that was cut, is a question mark.
+            line = json.dumps(event, ensure_ascii=False).encode(errors="replace")
+            writer.append(line)
+    except NoHook:
+        raise
+    except BaseException as error:  # as what is nested too deep
+        writer.failed(error)
+        raise
+    finally:
+        failed = writer.failures
+        writer.close()
+    if failed:
+        raise OSError(f"it cannot be written: {writer.last_error}")
     return len(events)
+
+
+def _read() -> bytes:
+    """Return what is on the standard input, one byte more than may be of what is too long. It is read to its end.
+
+    An agent that writes to a hook which has gone would be told that its pipe is broken.
+    """
+    content = sys.stdin.buffer.read(_INPUT_BYTES_MAX + 1)
+    if len(content) > _INPUT_BYTES_MAX:
+        for _ in range(_READ_TO_END_MAX // _PIECE_BYTES):
+            if not sys.stdin.buffer.read(_PIECE_BYTES):
+                break
+    return content
 
 
 def _is_typed(arguments: Sequence[str]) -> bool:
