@@ -230,7 +230,7 @@ async def test_a_hub_that_does_not_start_decides_nothing_and_holds_nothing() -> 
     """No feed is called then, and so none is told that it ends."""
 
     class Unreadable(MemoryStore):
-        async def list(self, path: str) -> Any:
+        async def list(self, *path: Any, **options: Any) -> Any:
             raise OSError(f"{path} cannot be read")
 
     hub = Hub(Unreadable())
