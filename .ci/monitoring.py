@@ -19,6 +19,7 @@ SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 ROWS = {
     "Events and work": ("events", "event_age", "work", "model"),
     "Listeners": ("listener",),
+    "Feeds": ("feed",),
     "Actors": ("actor",),
     "Journal, stores, live tails": ("journal", "store", "tail", "dead_letters"),
     "Tenants": ("tenant",),
@@ -73,6 +74,14 @@ ALERTS = (
         "warning",
         "Calls of the listener {{ $labels.listener }} take more than 5 s.",
     ),
+    (
+        "HubFeedDropping",
+        "increase(hub_feed_dropped_total[5m]) > 0",
+        "0m",
+        "warning",
+        "The feed {{ $labels.feed }} has left out what it had no room for.",
+    ),
+    ("HubFeedFailing", "hub_feed_pausing == 1", "5m", "warning", "The feed {{ $labels.feed }} fails again and again."),
     ("HubEmittersWaiting", "hub_emitters_waiting > 0", "5m", "warning", "The hub takes events in too slowly."),
     ("HubMailboxesFill", "hub_mailbox_depth > 1000", "10m", "warning", "Agents do not keep up with their envelopes."),
     ("HubApprovalsWaiting", "hub_approvals_waiting > 0", "1h", "info", "Approvals wait for a person."),

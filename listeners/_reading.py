@@ -7,11 +7,19 @@ from typing import Any
 
 import attrs
 
-from hubwire import ActorStatistics, AttachmentState, AttachmentStatistics, HubHealth, HubStatistics
+from hubwire import (
+    ActorStatistics,
+    AttachmentState,
+    AttachmentStatistics,
+    FeedState,
+    FeedStatistics,
+    HubHealth,
+    HubStatistics,
+)
 
 from .metrics import OTHER, Latency, MetricsSnapshot
 
-__all__ = ("Reading", "Sums", "of_actors", "of_events", "of_hub", "of_listeners", "of_tails")
+__all__ = ("Reading", "Sums", "of_actors", "of_events", "of_feeds", "of_hub", "of_listeners", "of_tails")
 
 
 @attrs.frozen
@@ -147,6 +155,25 @@ def of_listeners(attachments: Iterable[AttachmentStatistics], names_max: int) ->
                 "hub_listener_restarts_total": each.restarts,
                 "hub_listener_retries_total": each.retries,
                 "hub_listener_dead_letters_total": each.dead_letters,
+            },
+        )
+    return sums.readings()
+
+
+def of_feeds(feeds: Iterable[FeedStatistics], names_max: int) -> Iterator[Reading]:
+    """Return what a hub says of its feeds, and those say of themselves by the names that recorders and spools use."""
+    sums = Sums("feed", names_max)
+    for each in feeds:
+        numbers = each.numbers
+        sums.add(
+            each.name,
+            {
+                "hub_feed_pausing": int(each.state is FeedState.PAUSING),
+                "hub_feed_waiting": numbers.get("waiting", 0),
+                "hub_feed_events_total": numbers.get("events", 0),
+                "hub_feed_dropped_total": numbers.get("dropped", 0) + numbers.get("lost", 0),
+                "hub_feed_errors_total": each.failed,
+                "hub_feed_restarts_total": each.restarts,
             },
         )
     return sums.readings()

@@ -108,6 +108,20 @@ _LISTENERS = (
     ),
     *_histograms(("listener",), listener_duration_seconds="How long a call of the listener took: one batch of events."),
 )
+_FEEDS = (
+    *_gauges(
+        ("feed",),
+        feed_pausing="1 if the feed pauses because it has failed, else 0.",
+        feed_waiting="What the feed holds, and the hub has not taken in.",
+    ),
+    *_counters(
+        ("feed",),
+        feed_events="Events that the feed has brought.",
+        feed_dropped="What the feed had no room for, or was told that it is lost.",
+        feed_errors="Failures of the feed.",
+        feed_restarts="Restarts of the feed.",
+    ),
+)
 _ACTORS = (
     *_gauges(("group",), actors_running="Actors that read their inboxes."),
     *_counters(
@@ -157,7 +171,7 @@ _TENANTS = (
     *_gauges(("tenant",), tenant_agents="Agents of the tenant.", tenant_channels="Channels of the tenant."),
 )
 
-FAMILIES: tuple[Family, ...] = (*_EVENTS, *_HUB, *_LISTENERS, *_ACTORS, *_DISK, *_TENANTS)
+FAMILIES: tuple[Family, ...] = (*_EVENTS, *_HUB, *_LISTENERS, *_FEEDS, *_ACTORS, *_DISK, *_TENANTS)
 """All of them, in the order in which they are shown."""
 
 _BY_NAME = {each.name: each for each in FAMILIES}

@@ -11,7 +11,7 @@ from hubwire.ports import Clock, KnowledgeStore
 
 from ._histogram import Histogram
 from ._past import past_events
-from ._reading import Reading, of_actors, of_events, of_hub, of_listeners, of_tails
+from ._reading import Reading, of_actors, of_events, of_feeds, of_hub, of_listeners, of_tails
 from ._totals import Totals, TotalsFile
 from .metrics import BOUNDS_SECONDS, OTHER, Latency, Metrics
 
@@ -159,6 +159,7 @@ class HubMetrics(Metrics):
             yield Reading("hub_info", {"hub": self._hub.id, "version": installed_version()}, 1)
             yield from of_hub(snapshot.hub, self._hub.health())
             yield from of_listeners(snapshot.hub.attachments, self._labels_max)
+            yield from of_feeds(snapshot.hub.feeds, self._labels_max)
             yield from of_actors(snapshot.hub.actors, self._labels_max)
             yield from of_tails(self._tails(self._hub))
         for name, histogram in self._calls.items():

@@ -23,6 +23,7 @@ from hubwire.listeners import AuditLog
 from hubwire.listeners.audit import examine
 from hubwire.listeners.dashboard import Access, Dashboard, Person
 from hubwire.listeners.prometheus import PrometheusMetrics
+from hubwire.runtimes import Recorder
 from hubwire.stores import FileStore, MemoryStore
 from support.dashboard import Frames, sign_in, signed_in, stranger
 from support.house import ROOT
@@ -201,6 +202,18 @@ async def test_listeners_have_their_numbers_and_the_hub_its_watermarks(tmp_path:
         assert figures["audit"]["records"] > 50
         assert figures["journal"]["bytes"] > 1000
         assert figures["hub"]["healthy"] in (True, False)
+        assert figures["feeds"] is None
+
+
+async def test_the_figures_of_feeds_are_told(tmp_path: Path) -> None:
+    async with written(tmp_path) as hub, Recorder(hub, source="try", queue_max=4) as recorder:
+        for number in range(9):
+            recorder.begin_tool(f"x{number}", "lint", agent="a")
+        await recorder.flush()
+        async with signed_in(Dashboard(hub)) as client:
+            figures = (await client.get("api/listeners")).json()["figures"]
+        assert figures["feeds"] == {"count": 1, "waiting": 0, "dropped": recorder.statistics().dropped}
+        assert figures["feeds"]["dropped"] > 0
 
 
 async def test_a_log_has_no_hub_to_ask(tmp_path: Path) -> None:

@@ -88,6 +88,18 @@ class Worker(BaseActor):
             raise ValueError("no")
 
 
+class Brings:
+    """A feed that says of itself what recorders do."""
+
+    name = "brings"
+
+    async def run(self, hub: Any) -> None:
+        await anyio.sleep_forever()
+
+    def statistics(self) -> dict[str, int]:
+        return {"waiting": 3, "events": 7, "dropped": 2}
+
+
 async def busy(metrics: PrometheusMetrics) -> None:
     """Let a hub do a bit of everything."""
     from hubwire import Limits, TenantLimits
@@ -100,6 +112,7 @@ async def busy(metrics: PrometheusMetrics) -> None:
     limits = Limits(tenants=TenantLimits(agents_max=5))
     async with Hub(store, listeners=[AuditLog(store), metrics, LiveTail()], limits=limits) as hub:
         hub.attach(fail, pattern="tool.called", name="fails", in_loop=True)
+        hub.feed(Brings())
         boss = await hub.agents.register("boss")
         await hub.for_tenant("acme").agents.register("a")
         team = hub.supervise("team")
@@ -115,6 +128,20 @@ async def busy(metrics: PrometheusMetrics) -> None:
         metrics._last = metrics.readings()
         kept, metrics._loop = metrics._last, None
     metrics._last = kept
+
+
+async def test_what_feeds_hold_and_leave_out_is_shown() -> None:
+    metrics = PrometheusMetrics(labels_max=2)
+    async with Hub(listeners=[metrics]) as hub:
+        for _ in range(4):
+            hub.feed(Brings())
+        await hub.flush()
+        found = samples(metrics)
+    assert of(found, "hub_feed_waiting", feed="brings") == 3
+    assert of(found, "hub_feed_events_total", feed="brings") == 7
+    assert of(found, "hub_feed_dropped_total", feed="brings-2") == 2
+    assert of(found, "hub_feed_dropped_total", feed="other") == 4
+    assert of(found, "hub_feed_pausing", feed="brings") == 0
 
 
 async def test_no_label_names_an_agent() -> None:

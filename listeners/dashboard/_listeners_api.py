@@ -96,6 +96,19 @@ def _figures(asked: Asked, hub: Hub, statistics: HubStatistics) -> dict[str, Any
             "durability": audit.durability,
         },
         "ring": {"held": statistics.ring_events, "bytes": statistics.ring_bytes},
+        "feeds": _feeds(statistics),
+    }
+
+
+def _feeds(statistics: HubStatistics) -> dict[str, int] | None:
+    """Return what the feeds of the hub say together, by the names that recorders and spools use; None without any."""
+    numbers = [each.numbers for each in statistics.feeds]
+    if not numbers:
+        return None
+    return {
+        "count": len(numbers),
+        "waiting": sum(each.get("waiting", 0) for each in numbers),
+        "dropped": sum(each.get("dropped", 0) + each.get("lost", 0) for each in numbers),
     }
 
 

@@ -140,6 +140,7 @@ export interface Figures {
   journal?: { bytes: number; first_seq: number; seq: number; limit_bytes?: number | null } | null;
   audit?: { bytes: number; records: number; seq?: number | null; segments?: number | null } | null;
   ring?: { held: number; capacity?: number | null; bytes?: number | null } | null;
+  feeds?: { count: number; waiting: number; dropped: number } | null;
 }
 
 export interface Listeners {

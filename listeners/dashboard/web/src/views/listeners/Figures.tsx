@@ -35,7 +35,7 @@ function Figure(props: {
 }
 
 export function Figures({ read }: { read: Listeners }) {
-  const { hub, store, journal, audit, ring } = read.figures;
+  const { hub, store, journal, audit, ring, feeds } = read.figures;
   const p50 = store?.p50_ms;
   useEffect(() => {
     if (typeof p50 === "number") latencies.value = [...latencies.peek(), p50].slice(-HISTORY);
@@ -67,7 +67,7 @@ export function Figures({ read }: { read: Listeners }) {
       <Figure name="Audit log" value={audit ? bytes(audit.bytes) : UNKNOWN}>
         {audit ? auditWords(audit, tick.value?.verify) : "no AuditLog is attached"}
       </Figure>
-      <RingFigure ring={ring} waiting={hub?.emitters_waiting} />
+      <RingFigure ring={ring} feeds={feeds} waiting={hub?.emitters_waiting} />
     </dl>
   );
 }
@@ -87,7 +87,15 @@ function HubFigure({ hub }: { hub: Read["hub"] }) {
   );
 }
 
-function RingFigure({ ring, waiting }: { ring: Read["ring"]; waiting: number | null | undefined }) {
+function RingFigure({
+  ring,
+  feeds,
+  waiting,
+}: {
+  ring: Read["ring"];
+  feeds: Read["feeds"];
+  waiting: number | null | undefined;
+}) {
   const capacity = ring?.capacity ?? 0;
   const held = ring?.held ?? 0;
   const words = [
@@ -96,6 +104,7 @@ function RingFigure({ ring, waiting }: { ring: Read["ring"]; waiting: number | n
     Boolean(ring?.bytes) && bytes(ring?.bytes),
     typeof waiting === "number" &&
       `${waiting ? many(waiting, "emitter waits", "emitters wait") : "nobody waits"} to emit`,
+    feeds && `${many(feeds.count, "feed")}: ${number(feeds.waiting)} queued, ${number(feeds.dropped)} left out`,
   ].filter(Boolean);
   return (
     <Figure
