@@ -420,11 +420,18 @@ async def _verdict(hub: Hub, tenant: str | None, approval_id: str) -> Verdict:
         is_approved=True,
         reason=approval.reason,
         approvers=approval.approvers,
-        arguments=approval.arguments,
+        arguments=_thawed(approval.arguments),
         is_modified=approval.verdict == "modified",
         approval_id=approval_id,
         was_used=was_used,
     )
+
+
+def _thawed(value: Any) -> Any:
+    """Return the values of an event as a runtime takes them: a tool that wants a list is not called with a tuple."""
+    if isinstance(value, Mapping):
+        return {key: _thawed(item) for key, item in value.items()}
+    return [_thawed(item) for item in value] if isinstance(value, tuple | list) else value
 
 
 def _set(future: Future[Any] | None, error: BaseException) -> None:
