@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from contextvars import ContextVar
-from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
+from ._above import Above
 from ._agent_framework import (
     agent_name,
     answer_of,
@@ -24,7 +23,7 @@ from ._opening import imported
 from ._questions import was_decided
 from .recorder import Recorder
 
-__all__ = ("Next", "Telling", "above", "middleware_of", "parent_of")
+__all__ = ("Next", "Telling", "above", "middleware_of")
 
 _HELD_SECONDS = 0.5
 """Middleware below ours that forbids a call does so at once: one that works for longer is recorded as called."""
@@ -32,10 +31,7 @@ _HELD_SECONDS = 0.5
 _NOT_NOW = frozenset({"MiddlewareTermination", "UserInputRequiredException", "_FunctionArgumentsChangedAfterApproval"})
 """What is raised instead of a call that is not made, or not now."""
 
-above: ContextVar[Mapping[int, str]] = ContextVar(
-    "hubwire.runtimes.agent_framework.above", default=MappingProxyType({})
-)
-"""The run or tool call that this code belongs to, of each recorder by its ``id()``: keys are a recorder's own."""
+above = Above("agent_framework")
 
 Next = Callable[[], Awaitable[None]]
 
@@ -53,7 +49,7 @@ class Telling:
             await call_next()
             return
         try:
-            with self.inside(key):
+            with above.inside(self.recorder, key):
                 await call_next()
         except BaseException as error:
             if not _is_not_now(error):
@@ -83,7 +79,7 @@ class Telling:
             return
         releasing = asyncio.get_running_loop().call_later(_HELD_SECONDS, self.recorder.release, key)
         try:
-            with self.inside(key):
+            with above.inside(self.recorder, key):
                 await call_next()
         except BaseException as error:
             if _is_not_now(error):
@@ -102,7 +98,7 @@ class Telling:
         self.recorder.begin_turn(
             key,
             agent=agent,
-            parent=parent_of(self.recorder),
+            parent=above.key(self.recorder),
             prompt=self._asked(messages),
             session=getattr(context.session, "session_id", None),
         )
@@ -116,7 +112,7 @@ class Telling:
     def _model_begins(self, context: Any) -> str:
         key = uuid4().hex
         self.recorder.begin_model(
-            key, model_name(context), parent=parent_of(self.recorder), request=self._shown(list(context.messages))
+            key, model_name(context), parent=above.key(self.recorder), request=self._shown(list(context.messages))
         )
         return key
 
@@ -125,11 +121,11 @@ class Telling:
         key = uuid4().hex
         response = context.metadata.get("approval_response")
         if response is not None and response.approved:
-            self._verdict(response, context.session, parent_of(self.recorder), None)
+            self._verdict(response, context.session, above.key(self.recorder), None)
         self.recorder.begin_tool(
             key,
             context.function.name,
-            parent=parent_of(self.recorder),
+            parent=above.key(self.recorder),
             arguments=context.arguments,
             call_id=call_id,
             is_held=True,
@@ -166,7 +162,7 @@ class Telling:
     # -- ends --
 
     def _turn_ends(self, key: str, result: Any) -> None:
-        if not self._is_followed(key, result, self._turn_ends, lambda: self.inside(key)):
+        if not self._is_followed(key, result, self._turn_ends, lambda: above.inside(self.recorder, key)):
             self.recorder.end(key, answer_of(result))
 
     def _model_ends(self, key: str, result: Any) -> None:
@@ -205,25 +201,13 @@ class Telling:
         result.with_cleanup_hook(reading.closed)
         return True
 
-    # -- where it runs --
-
-    @contextmanager
-    def inside(self, key: str) -> Iterator[None]:
-        """What runs in here belongs to a run or a tool call."""
-        token = above.set({**above.get(), id(self.recorder): key})
-        try:
-            yield
-        finally:
-            try:
-                above.reset(token)
-            except ValueError:
-                pass  # a stream that is closed in another context
-
     def _told(self, tell: Callable[..., Any], *args: Any) -> Any:
         """Call what tells the recorder; None if it fails, as an object of the host may raise when it is read."""
         try:
             return tell(*args)
-        except Exception as error:  # noqa: BLE001 - the host goes on
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the host goes on
             self.recorder.failed(tell.__name__, error)
             return None
 
@@ -263,6 +247,10 @@ class _Reading:
     def _failed(self, error: BaseException) -> None:
         self.ended(lambda: self._recorder.fail(self._key, error))
 
+    def __del__(self) -> None:
+        """Its program has dropped it, before its end or unread: no hook tells of that."""
+        self.ended(lambda: self._recorder.discard(self._key, "its stream was dropped before its end"))
+
     def ended(self, tell: Callable[[], object]) -> None:
         if not self._has_ended:
             self._has_ended = True
@@ -291,11 +279,6 @@ def middleware_of(telling: Telling) -> Sequence[Any]:
             await telling.model(context, call_next)
 
     return (HubwireTurns(), HubwireTools(), HubwireModels())
-
-
-def parent_of(recorder: Recorder) -> str | None:
-    """Return the key of the run or tool call that this code belongs to."""
-    return above.get().get(id(recorder))
 
 
 def _is_not_now(error: BaseException) -> bool:

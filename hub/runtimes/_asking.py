@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -54,8 +55,15 @@ async def verdict_of(hub: Hub, tenant: str | None, approval_id: str) -> Verdict:
         is_approved=True,
         reason=approval.reason,
         approvers=approval.approvers,
-        arguments=approval.arguments,
+        arguments=_thawed(approval.arguments),
         is_modified=approval.verdict == "modified",
         approval_id=approval_id,
         was_used=was_used,
     )
+
+
+def _thawed(value: Any) -> Any:
+    """Return the values of an event as a runtime takes them: a tool that wants a list is not called with a tuple."""
+    if isinstance(value, Mapping):
+        return {key: _thawed(item) for key, item in value.items()}
+    return [_thawed(item) for item in value] if isinstance(value, tuple | list) else value

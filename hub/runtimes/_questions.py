@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -9,12 +11,13 @@ from weakref import WeakKeyDictionary
 import anyio
 import attrs
 
-from ..errors import HubClosed
-from ..events import canonical
+from ..errors import CommandRejected, HubClosed
+from ._capture import captured
+from ._settings import APPROVAL_CHARS
 from .recorder import Recorder
 from .verdict import Verdict
 
-__all__ = ("Question", "decided", "denial_of", "was_decided")
+__all__ = ("Question", "call_key", "check_asked", "decided", "denial_of", "note_decided", "was_decided")
 
 _KEYS_MAX: Final = 10_000
 """How many of the latest decisions of a recorder are known."""
@@ -36,8 +39,7 @@ class Question:
 async def decided(recorder: Recorder, questions: Sequence[Question]) -> Sequence[Verdict]:
     """Return what the hub decides about each. They are asked at once, and wait together.
 
-    Raises :class:`~hubwire.errors.HubClosed` if the hub ends before it has decided one: that is no denial, and the run
-    still waits.
+    Raises what :func:`check_asked` raises.
     """
     verdicts: dict[int, Verdict] = {}
 
@@ -50,17 +52,39 @@ async def decided(recorder: Recorder, questions: Sequence[Question]) -> Sequence
         for number, question in enumerate(questions):
             tasks.start_soon(ask, number, question)
     for number, question in enumerate(questions):
-        verdict = verdicts[number]
-        if not verdict.is_approved and not verdict.approval_id and recorder.is_closed:
-            raise HubClosed(
-                f"the hub has not decided about {question.action}: {verdict.reason}; the run still waits, and "
-                "may be resumed with a recorder of a hub that is running"
-            )
+        check_asked(recorder, verdicts[number], question.action)
+    note_decided(recorder, *(question.key for question in questions))
+    return [verdicts[number] for number in range(len(questions))]
+
+
+def check_asked(recorder: Recorder, verdict: Verdict, action: str) -> None:
+    """Raise if no approver was asked: that is neither a yes nor a no, and what has asked still waits.
+
+    Raises :class:`~hubwire.errors.HubClosed` if the hub is not running, or has ended before it has decided, and
+    :class:`~hubwire.errors.CommandRejected` if it refuses the question, or the recorder's queue is full.
+    """
+    if verdict.is_approved or verdict.approval_id:
+        return
+    kind = HubClosed if recorder.is_closed or not recorder.hub.id else CommandRejected
+    raise kind(
+        f"the hub has not decided about {action}: {verdict.reason}; the run still waits, and may be resumed with a "
+        "recorder of a hub that is running"
+    )
+
+
+def call_key(place: object, call_id: object, arguments: Any) -> str:
+    """Return the key of a question about a call. The ids of some models come again, for a call with other arguments."""
+    whole = json.dumps(captured(arguments, APPROVAL_CHARS), sort_keys=True, default=str)
+    digest = hashlib.sha256(whole.encode(errors="backslashreplace")).hexdigest()
+    return f"{place}:{call_id}:{digest[:32]}"
+
+
+def note_decided(recorder: Recorder, *keys: str) -> None:
+    """Remember that a hub has decided these."""
     known = _keys.setdefault(recorder, {})
-    known.update((question.key, None) for question in questions)
+    known.update((key, None) for key in keys)
     while len(known) > _KEYS_MAX:
         del known[next(iter(known))]
-    return [verdicts[number] for number in range(len(questions))]
 
 
 def was_decided(recorder: Recorder, key: str) -> bool:
@@ -78,5 +102,6 @@ def denial_of(verdict: Verdict, *, may_repeat: bool, takes_arguments: bool) -> s
     if verdict.was_used and not may_repeat:
         return "The tool call was approved before, for a call that may have been made: it is not made again."
     if verdict.is_modified and not takes_arguments:
-        return f"The tool call was approved with other arguments. Call it with these: {canonical(verdict.arguments)}"
+        arguments = json.dumps(verdict.arguments, ensure_ascii=False)
+        return f"The tool call was approved with other arguments. Call it with these: {arguments}"
     return None

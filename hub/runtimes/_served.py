@@ -226,6 +226,8 @@ async def asked(recorder: Recorder, request: Request) -> tuple[str | None, Any]:
     if not verdict.is_approved:
         for call in calls:
             call.deny(verdict.reason or "denied")
+        if not verdict.approval_id:
+            return f"The tool call was not made, because its approval could not be asked for: {verdict.reason}", None
         return f"The tool call was denied: {verdict.reason or 'no reason was given'}", None
     arguments = dict(verdict.arguments) if verdict.is_modified else request.arguments
     for call in calls:

@@ -27,7 +27,7 @@ from ..actors import Turn
 from ..errors import ConfigurationError
 from ._actors import AgentActor, Said
 from ._agent_framework import agent_name, pending_of
-from ._agent_framework_telling import Next, Telling, above, middleware_of, parent_of
+from ._agent_framework_telling import Next, Telling, above, middleware_of
 from ._opening import imported, opened
 from ._questions import Question, decided, denial_of
 from .recorder import Recorder
@@ -113,8 +113,7 @@ def from_agent_framework(
             for each in history
         ]
         session = agent.create_session()
-        token = above.set({})
-        try:
+        with above.apart():
             response = await agent.run([*messages, framework.Message("user", [said])], session=session)
             if recorder is not None:
                 response = await resume(recorder, agent, response, session=session)
@@ -124,8 +123,6 @@ def from_agent_framework(
                     "as in from_agent_framework(agent, recorder=record(hub))"
                 )
             return response.text
-        finally:
-            above.reset(token)
 
     return AgentActor(name or agent_name(agent) or "agent", answer, **settings)
 
@@ -137,7 +134,7 @@ def _question(recorder: Recorder, agent: Any, session: Any, request: Any) -> Que
         action=call.name,
         arguments=call.parse_arguments(),
         agent=agent_name(agent),
-        parent=parent_of(recorder),
+        parent=above.key(recorder),
     )
 
 

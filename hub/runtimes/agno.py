@@ -30,6 +30,7 @@ from ._actors import AgentActor, Said
 from ._agno_following import AgnoRecorder, outermost
 from ._agno_methods import unwrap, wrap
 from ._opening import imported, opened
+from ._questions import check_asked
 
 __all__ = ("AgnoRecorder", "from_agno", "record", "resume")
 
@@ -56,6 +57,9 @@ async def resume(recorder: AgnoRecorder, agent: Any, response: Any, **settings: 
     ``agent`` is what has run, an agent or a team, and ``settings`` are those of its ``acontinue_run``. What is denied
     is told to the model with its reason. A response that waits for input or for calls that are executed elsewhere is
     returned as it is. Asked again about the same response, also by another process, the hub has the same questions.
+
+    Raises what the run raises, and :class:`~hubwire.errors.HubClosed` if the hub ends before it has decided: then the
+    run still waits.
     """
     while response.is_paused:
         waiting = [each for each in response.active_requirements if each.needs_confirmation]
@@ -74,6 +78,7 @@ async def _decide(recorder: AgnoRecorder, agent: Any, response: Any, requirement
     key = f"{requirement.member_run_id or response.run_id}:{call.tool_call_id}"
     name = requirement.member_agent_name or agent.name
     verdict = await recorder.decide(key, call.tool_name, call.tool_args, agent=name)
+    check_asked(recorder, verdict, call.tool_name)
     recorder.asked.add(key)
     if not verdict.is_approved:
         requirement.reject(note=f"The tool call was denied: {verdict.reason}")

@@ -241,6 +241,9 @@ class ClaudeAgentSDKRecorder(Recorder):
         if call is None:
             return module.PermissionResultDeny(message="Claude Code does not say which call it asks about")
         verdict = await self.decide(call, tool, arguments, parent=parent or None)
+        if not verdict.is_approved and not verdict.approval_id:
+            message = f"The tool call was not made, because its approval could not be asked for: {verdict.reason}"
+            return module.PermissionResultDeny(message=message, interrupt=True)
         if not verdict.is_approved:
             return module.PermissionResultDeny(message=f"The tool call was denied: {verdict.reason}")
         self.release(key)

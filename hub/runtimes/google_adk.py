@@ -27,6 +27,7 @@ from ..actors import Turn
 from ._actors import AgentActor, Said
 from ._adk_plugin import GoogleADKRecorder, plugin_of, text_of
 from ._opening import imported, opened
+from ._questions import check_asked
 
 __all__ = ("GoogleADKRecorder", "from_google_adk", "record", "resume")
 
@@ -54,6 +55,9 @@ async def resume(recorder: GoogleADKRecorder, runner: Any, *, user_id: str, sess
     ``settings`` are those of :meth:`Runner.run_async`. What is denied is told to the model with its reason, where the
     runner has the recorder's plugin. ADK takes no other arguments than the model's: an approval that changes them is a
     denial that says so. Asked again about the same session, also by another process, the hub has the same questions.
+
+    Raises what the run raises, and :class:`~hubwire.errors.HubClosed` if the hub ends before it has decided: then the
+    session still waits.
     """
     types: Any = imported("google.genai.types", "google_adk")
     events: list[Any] = []
@@ -132,8 +136,9 @@ def _waiting_in(events: Sequence[Any]) -> list[tuple[str, Any]]:
 
 async def _decided(recorder: GoogleADKRecorder, session_id: str, agent: str, call: Any) -> bool:
     original: Mapping[str, Any] = (call.args or {}).get("originalFunctionCall") or {}
-    key = f"{session_id}:{original.get('id') or call.id}"
-    verdict = await recorder.decide(key, str(original.get("name") or "tool"), original.get("args") or {}, agent=agent)
+    key, action = f"{session_id}:{original.get('id') or call.id}", str(original.get("name") or "tool")
+    verdict = await recorder.decide(key, action, original.get("args") or {}, agent=agent)
+    check_asked(recorder, verdict, action)
     reason = "" if verdict.is_approved else verdict.reason or "denied"
     if verdict.is_approved and verdict.is_modified:
         reason = f"it was approved with other arguments, which google-adk cannot take: {verdict.arguments}"

@@ -29,12 +29,13 @@ import attrs
 from .. import Hub, HubThread
 from ..actors import Turn
 from ..context import current, scope
-from ..errors import ConfigurationError, HubClosed
+from ..errors import ConfigurationError
 from ._actors import AgentActor, Said
 from ._langchain import check_can, check_recorder, correlation_of, following
 from ._langchain_runs import answering
 from ._langchain_values import Question, answer_of, output_of, questions_of
 from ._opening import imported
+from ._questions import check_asked
 from .recorder import Recorder
 from .verdict import Verdict
 
@@ -237,13 +238,10 @@ def _waiting_of(task: Any, thread: str, agent: str | None, answered: int) -> lis
 
 
 def _counted(recorder: Recorder, verdicts: Sequence[Verdict], *, may_repeat: bool) -> list[Verdict]:
-    """Let an approval count once, and a hub that is gone decide nothing."""
+    """Let an approval count once, and a hub that could not be asked decide nothing."""
     counted: list[Verdict] = []
     for verdict in verdicts:
-        if not verdict.is_approved and not verdict.approval_id and recorder.is_closed:
-            raise HubClosed(
-                f"resume(): {verdict.reason}. The graph still waits; resume it with a recorder of a hub that is running"
-            )
+        check_asked(recorder, verdict, "what the graph waits for")
         if verdict.is_approved and verdict.was_used and not may_repeat:
             reason = "it was approved before, and may have been done; it counts once"
             verdict = attrs.evolve(verdict, is_approved=False, is_modified=False, reason=reason)  # noqa: PLW2901

@@ -28,6 +28,7 @@ from ..actors import Turn
 from ._actors import AgentActor, Said
 from ._llama_spans import Run, Telling, answer_of, fields_of
 from ._opening import imported, opened
+from ._questions import check_asked
 from .recorder import Recorder
 from .verdict import Verdict
 
@@ -71,6 +72,9 @@ async def resume(
     each of them. ``answer(event, verdict)`` makes the event that is sent back; by default a ``HumanResponseEvent`` with
     the fields of the request, ``response`` ``"yes"`` or ``"no"``, ``reason``, and ``arguments`` where the approver has
     changed them. ``session`` names the conversation in the key of the question, which else is that of this run.
+
+    Raises what the run raises; and :class:`~hubwire.errors.HubClosed` if the hub ends before it has decided, and then
+    the run is cancelled: it would wait for ever.
     """
     events = imported("workflows.events", "llama_index")
     telling = getattr(recorder, "telling", None)
@@ -80,6 +84,7 @@ async def resume(
         run = None if telling is None else telling.run_of(handler.run_id)
         key, action, arguments, parent = _question(event, run)
         verdict = await recorder.decide(f"{session or handler.run_id}:{key}", action, arguments, parent=parent)
+        check_asked(recorder, verdict, action)
         handler.ctx.send_event(respond(event, verdict))
 
     failures: list[Exception] = []

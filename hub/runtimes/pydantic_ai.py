@@ -21,17 +21,17 @@ import asyncio
 import itertools
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from contextvars import ContextVar
 from importlib import import_module
 from typing import Any
 
 from .. import Hub, HubThread
 from ..actors import Turn
-from ..errors import ConfigurationError, HubClosed
+from ..errors import CommandRejected, ConfigurationError, HubClosed
+from ._above import Above
 from ._actors import AgentActor, Said
 from ._capture import CUT
 from ._opening import imported, opened
-from ._questions import Question, decided, denial_of, was_decided
+from ._questions import Question, call_key, decided, denial_of, note_decided, was_decided
 from .recorder import Recorder
 
 __all__ = ("PydanticAIRecorder", "from_pydantic_ai", "record", "resume")
@@ -39,8 +39,7 @@ __all__ = ("PydanticAIRecorder", "from_pydantic_ai", "record", "resume")
 _HELD_SECONDS = 0.5
 """A tool that asks for approval does so at once: one that has worked for longer is recorded as called."""
 
-_above: ContextVar[str | None] = ContextVar("hubwire.runtimes.pydantic_ai.above", default=None)
-"""The run or tool call that this code belongs to."""
+_above = Above("pydantic_ai")
 
 _numbers = itertools.count(1)
 
@@ -83,7 +82,7 @@ async def resume(recorder: Recorder, agent: Any, result: Any, *, may_repeat: boo
     while isinstance(result.output, deferred.DeferredToolRequests) and not result.output.calls:
         messages = result.all_messages()
         answers = await _decided(
-            recorder, result.output, agent.name, _conversation_of(messages), _above.get(), may_repeat=may_repeat
+            recorder, result.output, agent.name, _conversation_of(messages), _above.key(recorder), may_repeat=may_repeat
         )
         result = await agent.run(message_history=messages, deferred_tool_results=answers, **settings)
     return result
@@ -109,20 +108,17 @@ def from_pydantic_ai(
             else:
                 text = f"{each.name}: {each.text}"
                 past.append(messages.ModelRequest(parts=[messages.UserPromptPart(text)]))
-        token = _above.set(None)
-        try:
+        with _above.apart():
             result = await agent.run(said, message_history=past or None)
             if recorder is not None:
                 result = await resume(recorder, agent, result)
-            if isinstance(result.output, deferred):
-                calls = [*result.output.approvals, *result.output.calls]
-                raise ConfigurationError(
-                    f"{agent.name} waits for {calls[0].tool_name}: give the actor a recorder, as in "
-                    "from_pydantic_ai(agent, recorder=record(hub)), and no tools that are executed elsewhere"
-                )
-            return result.output
-        finally:
-            _above.reset(token)
+        if isinstance(result.output, deferred):
+            calls = [*result.output.approvals, *result.output.calls]
+            raise ConfigurationError(
+                f"{agent.name} waits for {calls[0].tool_name}: give the actor a recorder, as in "
+                "from_pydantic_ai(agent, recorder=record(hub)), and no tools that are executed elsewhere"
+            )
+        return result.output
 
     return AgentActor(name or agent.name or "agent", answer, **settings)
 
@@ -139,25 +135,23 @@ def _capability(recorder: Recorder, *, asks: bool) -> Any:
             key = f"{ctx.run_id}"
             recorder.begin_turn(
                 key,
-                agent=_name_of(ctx.agent),
-                parent=_above.get(),
+                agent=_safely(recorder, _name_of, ctx.agent),
+                parent=_above.key(recorder),
                 prompt=ctx.prompt,
                 session=ctx.conversation_id,
             )
-            token = _above.set(key)
             try:
-                result = await handler()
+                with _above.inside(recorder, key):
+                    result = await handler()
             except BaseException as error:
                 recorder.fail(key, error)
                 raise
-            finally:
-                _reset(token)
-            recorder.end(key, _output_of(result))
+            recorder.end(key, _safely(recorder, _output_of, result))
             return result
 
         async def wrap_model_request(self, ctx: Any, *, request_context: Any, handler: Any) -> Any:
             key = f"{ctx.run_id}:model-{next(_numbers)}"
-            name = getattr(request_context.model, "model_name", "")
+            name = _safely(recorder, _model_of, request_context) or ""
             _safely(recorder, _tell_denials, recorder, ctx, request_context.messages)
             request = _safely(recorder, _shown, recorder, request_context.messages)
             recorder.begin_model(key, name, parent=f"{ctx.run_id}", request=request)
@@ -166,15 +160,7 @@ def _capability(recorder: Recorder, *, asks: bool) -> Any:
             except BaseException as error:
                 recorder.fail(key, error)
                 raise
-            usage = response.usage
-            recorder.end(
-                key,
-                _safely(recorder, _plain, response.parts),
-                input_tokens=usage.input_tokens,
-                output_tokens=usage.output_tokens,
-                model=response.model_name,
-                extra=_extra_of(usage),
-            )
+            recorder.end(key, _safely(recorder, _said_by, response), **_safely(recorder, _numbers_of, response) or {})
             return response
 
         async def wrap_tool_execute(
@@ -188,14 +174,14 @@ def _capability(recorder: Recorder, *, asks: bool) -> Any:
         ) -> Any:
             key = f"{ctx.run_id}:{call.tool_call_id}-{next(_numbers)}"
             if ctx.tool_call_approved:
-                _tell_verdict(recorder, ctx, call.tool_call_id, call.tool_name, args, is_passed=True)
+                _safely(recorder, _tell_approval, recorder, ctx, call, args)
             recorder.begin_tool(
                 key, call.tool_name, parent=f"{ctx.run_id}", arguments=args, call_id=call.tool_call_id, is_held=True
             )
             releasing = asyncio.get_running_loop().call_later(_HELD_SECONDS, recorder.release, key)
-            token = _above.set(key)
             try:
-                result = await handler(args)
+                with _above.inside(recorder, key):
+                    result = await handler(args)
             except not_now as error:
                 recorder.discard(key, f"it waits: {type(error).__name__}")
                 raise
@@ -204,7 +190,6 @@ def _capability(recorder: Recorder, *, asks: bool) -> Any:
                 raise
             finally:
                 releasing.cancel()
-                _reset(token)
             recorder.end(key, result)
             return result
 
@@ -213,8 +198,8 @@ def _capability(recorder: Recorder, *, asks: bool) -> Any:
                 return None
             try:
                 return await _decided(recorder, requests, _name_of(ctx.agent), ctx.conversation_id, f"{ctx.run_id}")
-            except HubClosed:
-                return None  # the run ends with what it waits for, as it does without a recorder
+            except (HubClosed, CommandRejected):
+                return None  # nobody was asked: the run ends with what it waits for, as it does without a recorder
 
     return HubwireCapability()
 
@@ -232,9 +217,9 @@ async def _decided(
     module = imported("pydantic_ai", "pydantic_ai")
     questions = [
         Question(
-            key=f"{conversation}:{call.tool_call_id}",
+            key=call_key(conversation, call.tool_call_id, _arguments_of(call)),
             action=call.tool_name,
-            arguments=call.args_as_dict(),
+            arguments=_arguments_of(call),
             agent=agent,
             parent=parent,
         )
@@ -243,10 +228,12 @@ async def _decided(
     answers: dict[str, Any] = {}
     verdicts = await decided(recorder, questions)
     for call, verdict in zip(requests.approvals, verdicts, strict=True):
+        if verdict.is_modified:  # the program is told of the call as it was changed
+            note_decided(recorder, call_key(conversation, call.tool_call_id, verdict.arguments))
         if (denial := denial_of(verdict, may_repeat=may_repeat, takes_arguments=True)) is not None:
             answers[call.tool_call_id] = module.ToolDenied(denial)
         elif verdict.is_modified:
-            answers[call.tool_call_id] = module.ToolApproved(override_args=dict(verdict.arguments))
+            answers[call.tool_call_id] = module.ToolApproved(override_args=verdict.arguments)
         else:
             answers[call.tool_call_id] = module.ToolApproved()
     return module.DeferredToolResults(approvals=answers)
@@ -258,23 +245,27 @@ def _tell_denials(recorder: Recorder, ctx: Any, messages: Sequence[Any]) -> None
         if getattr(part, "outcome", None) != "denied":
             continue
         calls = (each for message in messages for each in message.parts if hasattr(each, "args_as_dict"))
-        call = next((each for each in calls if each.tool_call_id == part.tool_call_id), None)
-        arguments = None if call is None else _arguments_of(call)
-        reason = f"{part.content}"
-        _tell_verdict(recorder, ctx, part.tool_call_id, part.tool_name, arguments, is_passed=False, reason=reason)
+        own = [each for each in calls if each.tool_call_id == part.tool_call_id]
+        arguments = _arguments_of(own[-1]) if own else None
+        key = call_key(ctx.conversation_id, part.tool_call_id, arguments)
+        _tell_verdict(recorder, ctx, key, part.tool_name, arguments, is_passed=False, reason=f"{part.content}")
+
+
+def _tell_approval(recorder: Recorder, ctx: Any, call: Any, args: Any) -> None:
+    key = call_key(ctx.conversation_id, call.tool_call_id, _arguments_of(call))
+    _tell_verdict(recorder, ctx, key, call.tool_name, args, is_passed=True)
 
 
 def _tell_verdict(
     recorder: Recorder,
     ctx: Any,
-    call_id: str,
+    key: str,
     tool: str,
     arguments: Any,
     *,
     is_passed: bool,
     reason: str = "",
 ) -> None:
-    key = f"{ctx.conversation_id}:{call_id}"
     if not was_decided(recorder, key):
         recorder.record_verdict(
             key,
@@ -323,9 +314,26 @@ def _safely(recorder: Recorder, read: Callable[..., Any], *args: Any) -> Any:
     """Return what a function reads; None if it fails: the host goes on."""
     try:
         return read(*args)
-    except Exception as error:  # noqa: BLE001 - parts of messages may be of the host's own classes
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - parts of messages may be of the host's own classes
         recorder.failed(read.__name__, error)
         return None
+
+
+def _model_of(request_context: Any) -> str:
+    return str(getattr(request_context.model, "model_name", ""))
+
+
+def _said_by(response: Any) -> Any:
+    return _plain(response.parts)
+
+
+def _numbers_of(response: Any) -> dict[str, Any]:
+    """Return what a recorder is told of a model's answer besides its content."""
+    usage = response.usage
+    tokens = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+    return {**tokens, "model": response.model_name, "extra": _extra_of(usage)}
 
 
 def _name_of(agent: Any) -> str | None:
@@ -355,13 +363,6 @@ def _extra_of(usage: Any) -> dict[str, Any] | None:
 
 def _is_retry(error: BaseException) -> bool:
     return type(error).__name__ == "ToolRetryError"
-
-
-def _reset(token: Any) -> None:
-    try:
-        _above.reset(token)
-    except ValueError:
-        pass  # a run that is closed in another context, as an async generator may be
 
 
 # The framework is loaded with this module, where a program has no loop yet: it takes a second.

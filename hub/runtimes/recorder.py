@@ -141,6 +141,9 @@ class Recorder(Telling):
 
     def _asked(self, key: str, action: str, arguments: Any, agent: str | None, parent: str | None) -> Future[str]:
         future: Future[str] = Future()
+        if not self._hub.id:  # it would wait for a start that may never come
+            future.set_exception(HubClosed("the hub is not running: ask inside 'async with hub:'"))
+            return future
         try:
             is_put = self._put(
                 "ask",

@@ -21,8 +21,9 @@ class Verdict:
     """Why, as the approver or the hub says; the runtime may give it to the model."""
     approvers: tuple[str, ...] = ()
     arguments: Any = None
-    """What is approved instead of the requested arguments, where ``is_modified``."""
+    """What is approved instead of the requested arguments, where ``is_modified``: plain dicts and lists."""
     is_modified: bool = False
     approval_id: str = ""
+    """That of the approval in the hub. Empty where no approver was asked: such a verdict is no denial by a person."""
     was_used: bool = False
     """Whether an earlier call with the same key has had it: before a crash, the action may have been done."""

@@ -108,13 +108,7 @@ class RuntimeContract:
         assert requested[0].seq < verdict[0].seq < called[0].seq
 
     async def test_it_all_belongs_together(self) -> None:
-        events = [event for event in await self._job_events() if event.source is not None]
-        correlations = {event.correlation_id for event in events}
-        sessions = {event.session_id for event in events}
-        assert len(correlations) == 1 or (len(sessions) == 1 and None not in sessions), (correlations, sessions)
-        begun = {event.id for event in events}
-        roots = [event for event in events if event.causation_id not in begun]
-        assert all(event.kind == "turn.started" for event in roots), [(event.kind, event) for event in roots]
+        _check_together(await self._job_events())
 
     async def test_contents_are_cut_unless_they_are_wanted(self) -> None:
         whole = await self._job_events(content=True)
@@ -221,7 +215,10 @@ class RuntimeContract:
             await one.flush(timeout=SECONDS_MAX)
             await other.flush(timeout=SECONDS_MAX)
         for each in heard:
+            check_pairs(each.events)
             assert [event.tool for event in of(each.events, "tool.called")].count("search") == 1
+            _check_together(each.events)
+        assert _steps(heard[0].events) == _steps(heard[1].events)
 
     async def test_nothing_is_left_when_it_is_closed(self) -> None:
         await self._bounded(self.run_job(None))  # what the runtime itself makes once is there from now on
@@ -357,6 +354,22 @@ async def approve_all(hub: Hub) -> None:
                 await hub.approvals.answer(event.approval_id, "ann", is_passed=True)  # type: ignore[attr-defined]
     except HubFailed:
         return
+
+
+def _check_together(events: Sequence[Event]) -> None:
+    """Assert that events of a runtime are of one run, or of one session, and that each is where it belongs."""
+    told = [event for event in events if event.source is not None]
+    correlations, sessions = ({getattr(event, name) for event in told} for name in ("correlation_id", "session_id"))
+    assert len(correlations) == 1 or (len(sessions) == 1 and None not in sessions), (correlations, sessions)
+    begun = {event.id for event in told}
+    roots = [event for event in told if event.causation_id not in begun]
+    assert all(event.kind == "turn.started" for event in roots), [(event.kind, event) for event in roots]
+
+
+def _steps(events: Sequence[Event]) -> list[tuple[str, str]]:
+    """Return what has begun and ended, in order, without what a loaded machine adds."""
+    families = ("turn", "tool")
+    return [(each.kind, getattr(each, "tool", "")) for each in events if each.kind.partition(".")[0] in families]
 
 
 def _tasks() -> set[asyncio.Task[Any]]:

@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 import attrs
 
 from .._opening import imported
+from .._questions import call_key, check_asked
 from ..recorder import Recorder
 from ..verdict import Verdict
 from . import _reading as read
@@ -24,8 +25,8 @@ __all__ = ("apart", "hook_of", "middleware_of")
 HELD_SECONDS: Final = 0.5
 """A tool that needs approval asks at once: one that has worked for longer is recorded as called."""
 
-SETTLED_SECONDS: Final = 0.05
-"""How long after the answer "always" it is known whether AG2 has taken it for a yes."""
+LOOKS_SECONDS: Final = 0.05
+"""How often it is looked, after the answer "always", whether AG2 has taken it for a yes."""
 
 _numbers = itertools.count(1)
 
@@ -83,14 +84,13 @@ class _Call:
         self.turn = turn
         self.event = event
         self.context = context
-        self.question_key = f"{read.stream_of(context)}:{read.text(event, 'id')}"
         self.verdict: Verdict | None = None
         """What the hub has said."""
         self._recorder = recorder
         self._may_be_made: bool | None = None
         """What was answered; None where nobody was asked, or has answered."""
         self._was_asked = False
-        self._unsettled: Callable[[], bool] | None = None
+        self._unsettled: Callable[[bool], object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._begin(HELD_SECONDS)
 
@@ -122,16 +122,27 @@ class _Call:
         if is_passed:
             self._recorder.release(self.key)
 
-    def answered_later(self, settle: Callable[[], bool]) -> None:
-        """Whether it may be made is known when ``settle`` is called, which records the verdict and returns it."""
-        self._unsettled = settle
-        self._timer = asyncio.get_running_loop().call_later(SETTLED_SECONDS, self.settle)
+    def answered_always(self, tell: Callable[[bool], object]) -> None:
+        """Whether that is a yes is seen when AG2 keeps it, or calls the tool; if not, when the call has ended.
+
+        ``tell`` is called with it.
+        """
+        self._unsettled = tell
+        self._look()
+
+    def _look(self) -> None:
+        if read.is_always(self.event, self.context):
+            self.settle()
+        elif self._unsettled is not None:
+            self._timer = asyncio.get_running_loop().call_later(LOOKS_SECONDS, self._look)
 
     def settle(self) -> None:
         unsettled, self._unsettled = self._unsettled, None
         if unsettled is not None:
             self.stop()
-            self.answered(is_passed=unsettled())
+            is_passed = read.is_always(self.event, self.context)
+            unsettled(is_passed)
+            self.answered(is_passed=is_passed)
 
     def changed(self, arguments: dict[str, Any]) -> None:
         """A person has changed the arguments: AG2 calls the tool with those of this event, which is a copy of its."""
@@ -195,14 +206,17 @@ def hook_of(recorder: Recorder, *, may_repeat: bool) -> Any:
         if call is None:
             question = {"question": read.text(event, "content")}
             verdict = await recorder.decide(event.id, "tool", question, parent=_key_here(recorder))
+            check_asked(recorder, verdict, "a tool call")
             return "y" if verdict.is_approved and not verdict.is_modified else "n"
         call.asked()
         agent = read.agent_of(call.context)
         arguments = read.arguments_of(call.event)
-        verdict = await recorder.decide(call.question_key, call.event.name, arguments, agent=agent, parent=call.turn)
+        key = call_key(read.stream_of(call.context), call.event.id, arguments)
+        verdict = await recorder.decide(key, call.event.name, arguments, agent=agent, parent=call.turn)
+        check_asked(recorder, verdict, call.event.name)
         call.verdict = verdict = _REPEATED if verdict.was_used and not may_repeat else verdict
         if verdict.is_approved and verdict.is_modified:
-            call.changed(dict(verdict.arguments))
+            call.changed(verdict.arguments)
             call.asked()
         return "y" if verdict.is_approved else "n"
 
@@ -316,7 +330,7 @@ class _Hooks:
         if call.verdict is not before and call.verdict is not None:
             call.answered(is_passed=call.verdict.is_approved)
         elif read.answer_of(answer) == "always":
-            call.answered_later(lambda: _told(recorder, call, is_passed=read.is_always(call.event, call.context)))
+            call.answered_always(lambda is_passed: _told(recorder, call, is_passed=is_passed))
         else:
             call.answered(is_passed=_told(recorder, call, is_passed=read.answer_of(answer) in read.YES))
         return answer

@@ -44,7 +44,9 @@ def _quiet(default: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
         def quiet(*args: P.args, **kwargs: P.kwargs) -> R:
             try:
                 return function(*args, **kwargs)
-            except Exception:  # noqa: BLE001 - a property of a stranger's class may raise what it likes
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # noqa: BLE001 - a property of a stranger's class may raise what it likes
                 found: R = default
                 return found
 
