@@ -17,7 +17,7 @@ import attrs
 
 from ..context import current, scope
 from ._langchain_values import (
-    Question,
+    Suspended,
     extra_of,
     goto_of,
     is_denied,
@@ -83,7 +83,7 @@ class _Waiting:
     """A thread of a graph that waits for an answer."""
 
     correlation: str | None
-    interrupts: dict[str, tuple[Any, str | None, list[Question]]] = attrs.field(factory=dict)
+    interrupts: dict[str, tuple[Any, str | None, list[Suspended]]] = attrs.field(factory=dict)
     """With the agent that waits, and what it asks for, by id."""
 
 
@@ -231,7 +231,7 @@ class Following:
             if ours is None or ours[0] is not self.recorder:
                 self._record(questions, told_of(interrupt, answer), agent)
 
-    def _record(self, questions: list[Question], told: list[Any], agent: str | None) -> None:
+    def _record(self, questions: list[Suspended], told: list[Any], agent: str | None) -> None:
         for question, verdict in zip(questions, told, strict=False):
             if verdict is not None:
                 self.recorder.record_verdict(

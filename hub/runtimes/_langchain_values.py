@@ -14,7 +14,7 @@ from ..errors import ConfigurationError
 from .verdict import Verdict
 
 __all__ = (
-    "Question",
+    "Suspended",
     "Told",
     "answer_of",
     "extra_of",
@@ -45,7 +45,7 @@ class Told:
 
 
 @attrs.frozen
-class Question:
+class Suspended:
     """One action that a graph has suspended."""
 
     key: str
@@ -210,7 +210,7 @@ def _answer(message: Any) -> Any:
 # -- what a graph waits for --
 
 
-def questions_of(thread: str, interrupt: Any, node: str, answered: int = 0) -> Iterator[Question]:
+def questions_of(thread: str, interrupt: Any, node: str, answered: int = 0) -> Iterator[Suspended]:
     """Yield the actions that an interrupt asks for, in the order in which they are answered.
 
     ``answered``: how many questions of the same node were answered before. All have one id before LangGraph 1.2.20.
@@ -220,12 +220,12 @@ def questions_of(thread: str, interrupt: Any, node: str, answered: int = 0) -> I
         key = f"{key}|{answered}"
     if _is_reviewed(value):
         for number, each in enumerate(value["action_requests"]):
-            yield Question(f"{key}:{number}", str(each["name"]), each.get("args"), is_tool=True)
+            yield Suspended(f"{key}:{number}", str(each["name"]), each.get("args"), is_tool=True)
     elif _is_per_call(value):
-        yield Question(key, str(value["name"]), value.get("args"), is_tool=True)
+        yield Suspended(key, str(value["name"]), value.get("args"), is_tool=True)
     else:
         action = value.get("action") if isinstance(value, Mapping) else None
-        yield Question(key, action if isinstance(action, str) and action.strip() else node, value, is_tool=False)
+        yield Suspended(key, action if isinstance(action, str) and action.strip() else node, value, is_tool=False)
 
 
 def answer_of(interrupt: Any, verdicts: Sequence[Verdict]) -> Any:

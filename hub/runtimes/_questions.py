@@ -14,7 +14,7 @@ from ..events import canonical
 from .recorder import Recorder
 from .verdict import Verdict
 
-__all__ = ("Question", "decided", "denial_of", "was_decided")
+__all__ = ("Question", "counted", "decided", "decided_blocking", "denial_of", "was_decided")
 
 _KEYS_MAX: Final = 10_000
 """How many of the latest decisions of a recorder are known."""
@@ -49,8 +49,23 @@ async def decided(recorder: Recorder, questions: Sequence[Question]) -> Sequence
     async with anyio.create_task_group() as tasks:
         for number, question in enumerate(questions):
             tasks.start_soon(ask, number, question)
-    for number, question in enumerate(questions):
-        verdict = verdicts[number]
+    return _known(recorder, questions, [verdicts[number] for number in range(len(questions))])
+
+
+def decided_blocking(recorder: Recorder, questions: Sequence[Question]) -> Sequence[Verdict]:
+    """Likewise for a thread that may wait. They are asked one after the other."""
+    verdicts: list[Verdict] = []
+    for question in questions:
+        verdict = recorder.decide_blocking(
+            question.key, question.action, question.arguments, agent=question.agent, parent=question.parent
+        )
+        verdicts += _known(recorder, [question], [verdict])
+    return verdicts
+
+
+def _known(recorder: Recorder, questions: Sequence[Question], verdicts: Sequence[Verdict]) -> Sequence[Verdict]:
+    """Return verdicts, and know that they are the hub's. Raise where it has not decided."""
+    for question, verdict in zip(questions, verdicts, strict=True):
         if not verdict.is_approved and not verdict.approval_id and recorder.is_closed:
             raise HubClosed(
                 f"the hub has not decided about {question.action}: {verdict.reason}; the run still waits, and "
@@ -60,7 +75,15 @@ async def decided(recorder: Recorder, questions: Sequence[Question]) -> Sequence
     known.update((question.key, None) for question in questions)
     while len(known) > _KEYS_MAX:
         del known[next(iter(known))]
-    return [verdicts[number] for number in range(len(questions))]
+    return verdicts
+
+
+def counted(verdict: Verdict, *, may_repeat: bool) -> Verdict:
+    """Return a verdict, or the denial of what was approved before and may have been done: an approval counts once."""
+    if not verdict.is_approved or not verdict.was_used or may_repeat:
+        return verdict
+    reason = "it was approved before, and may have been done; it counts once"
+    return attrs.evolve(verdict, is_approved=False, is_modified=False, reason=reason)
 
 
 def was_decided(recorder: Recorder, key: str) -> bool:

@@ -19,7 +19,6 @@ Tested with langgraph 1.0.0 and 1.2.24, langchain-core 1.0.0 and 1.8.3, langchai
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -29,12 +28,13 @@ import attrs
 from .. import Hub, HubThread
 from ..actors import Turn
 from ..context import current, scope
-from ..errors import ConfigurationError, HubClosed
+from ..errors import ConfigurationError
 from ._actors import AgentActor, Said
-from ._langchain import check_can, check_recorder, correlation_of, following
+from ._langchain import correlation_of, following
 from ._langchain_runs import answering
-from ._langchain_values import Question, answer_of, output_of, questions_of
-from ._opening import imported
+from ._langchain_values import Suspended, answer_of, output_of, questions_of
+from ._opening import check_can, check_recorder, imported
+from ._questions import Question, counted, decided, decided_blocking
 from .recorder import Recorder
 from .verdict import Verdict
 
@@ -85,14 +85,8 @@ async def resume(
         return (await graph.aget_state(config)).values
     while waiting:
         with _place(recorder, waiting):
-            verdicts = await asyncio.gather(
-                *(
-                    recorder.decide(question.key, question.action, question.arguments, agent=each.agent)
-                    for each in waiting
-                    for question in each.questions
-                )
-            )
-        verdicts = _counted(recorder, verdicts, may_repeat=may_repeat)
+            verdicts = await decided(recorder, _questions(waiting))
+        verdicts = [counted(verdict, may_repeat=may_repeat) for verdict in verdicts]
         command, passed = _command(waiting, verdicts, answer)
         with answering(recorder, passed):
             result = await graph.ainvoke(command, config, **settings)
@@ -118,12 +112,8 @@ def resume_blocking(
         return graph.get_state(config).values
     while waiting:
         with _place(recorder, waiting):
-            verdicts = [
-                recorder.decide_blocking(question.key, question.action, question.arguments, agent=each.agent)
-                for each in waiting
-                for question in each.questions
-            ]
-        verdicts = _counted(recorder, verdicts, may_repeat=may_repeat)
+            verdicts = decided_blocking(recorder, _questions(waiting))
+        verdicts = [counted(verdict, may_repeat=may_repeat) for verdict in verdicts]
         command, passed = _command(waiting, verdicts, answer)
         with answering(recorder, passed):
             result = graph.invoke(command, config, **settings)
@@ -171,7 +161,7 @@ class _Waiting:
     thread: str
     interrupt: Any
     agent: str | None
-    questions: Sequence[Question]
+    suspended: Sequence[Suspended]
 
 
 def _place(recorder: Recorder, waiting: Sequence[_Waiting]) -> AbstractContextManager[object]:
@@ -236,19 +226,12 @@ def _waiting_of(task: Any, thread: str, agent: str | None, answered: int) -> lis
     ]
 
 
-def _counted(recorder: Recorder, verdicts: Sequence[Verdict], *, may_repeat: bool) -> list[Verdict]:
-    """Let an approval count once, and a hub that is gone decide nothing."""
-    counted: list[Verdict] = []
-    for verdict in verdicts:
-        if not verdict.is_approved and not verdict.approval_id and recorder.is_closed:
-            raise HubClosed(
-                f"resume(): {verdict.reason}. The graph still waits; resume it with a recorder of a hub that is running"
-            )
-        if verdict.is_approved and verdict.was_used and not may_repeat:
-            reason = "it was approved before, and may have been done; it counts once"
-            verdict = attrs.evolve(verdict, is_approved=False, is_modified=False, reason=reason)  # noqa: PLW2901
-        counted.append(verdict)
-    return counted
+def _questions(waiting: Sequence[_Waiting]) -> list[Question]:
+    return [
+        Question(key=each.key, action=each.action, arguments=each.arguments, agent=wait.agent)
+        for wait in waiting
+        for each in wait.suspended
+    ]
 
 
 def _command(
@@ -258,8 +241,8 @@ def _command(
     types: Any = imported("langgraph.types", "langgraph")
     answers, passed, rest = {}, {}, list(verdicts)
     for each in waiting:
-        own, rest = rest[: len(each.questions)], rest[len(each.questions) :]
-        if answer is not None and not all(question.is_tool for question in each.questions):
+        own, rest = rest[: len(each.suspended)], rest[len(each.suspended) :]
+        if answer is not None and not all(one.is_tool for one in each.suspended):
             answers[each.interrupt.id] = answer(each.interrupt, own[0])
         else:
             answers[each.interrupt.id] = answer_of(each.interrupt, own)
