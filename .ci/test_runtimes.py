@@ -2,8 +2,9 @@
 
 The frameworks are large, and want other versions of the same packages, so none of them is in `.venv`. For each
 `tests/test_runtime_NAME.py` whose NAME is an extra, this makes `.build/runtimes/NAME`, installs the wheel with that
-extra and what the tests need, and runs that file, and those whose names begin so. With `--lowest`, the oldest versions that the extra allows. An
-environment stays, and is made anew when its requirements change. It ends with a table, and fails if a test has.
+extra and what the tests need, and runs that file, and those whose names begin likewise. With `--lowest`, the oldest
+versions that the extra allows. An environment stays, and is made anew when its requirements change. It ends with a
+table, and fails if a test has.
 """
 
 from __future__ import annotations

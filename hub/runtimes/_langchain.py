@@ -16,11 +16,12 @@ from .. import Hub, HubThread
 from ..errors import ConfigurationError
 from ._capture import captured
 from ._langchain_runs import Following
+from ._langgraph_checkpoints import telling_of
 from ._opening import imported, opened
 from ._settings import hub_of
 from .recorder import Recorder
 
-__all__ = ("correlation_of", "following")
+__all__ = ("checkpoints_of", "correlation_of", "following")
 
 
 class _Hook:
@@ -92,6 +93,17 @@ def correlation_of(recorder: Recorder, thread: str) -> str | None:
         if each.recorder is recorder:
             return each.correlation_of(thread)
     return None
+
+
+def checkpoints_of(recorder: Recorder, checkpointer: Any) -> None:
+    """Let a recorder be told what a checkpointer saves."""
+    for each in _hook.followings:
+        if each.recorder is recorder:
+            end = telling_of(checkpointer, each, each.checkpoint)
+            if end is not None:
+                recorder.on_close(end)
+            return
+    raise ConfigurationError("record_checkpoints(): this recorder is closed, or none of LangGraph's")
 
 
 def _handler() -> Any:

@@ -5,6 +5,7 @@ All of it is duck-typed: nothing of LangChain is imported, and what looks differ
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -18,8 +19,13 @@ __all__ = (
     "Told",
     "answer_of",
     "extra_of",
+    "goes_text",
     "goto_of",
+    "interrupt_id_of",
+    "is_a",
+    "is_command",
     "is_denied",
+    "is_unnamed",
     "message_text",
     "messages_of",
     "model_of",
@@ -28,6 +34,7 @@ __all__ = (
     "questions_of",
     "result_of",
     "told_of",
+    "waits_text",
 )
 
 MESSAGES_MAX: Final = 64
@@ -298,3 +305,40 @@ def _is_reviewed(value: Any) -> bool:
 
 def _is_per_call(value: Any) -> bool:
     return isinstance(value, Mapping) and value.get("type") == "tool_approval" and "name" in value
+
+
+# -- how runs end --
+
+
+def is_unnamed(name: str) -> bool:
+    """Whether a runnable has only the name of its class."""
+    return not name or name == "LangGraph" or name.startswith("Runnable")
+
+
+def waits_text(names: Sequence[str]) -> str:
+    """Return what a turn has ended with that waits for these."""
+    return f"waits for an answer: {', '.join(names)}"
+
+
+def goes_text(error: BaseException) -> str:
+    """Return what a run has ended with that goes elsewhere."""
+    names = goto_of(error.args[0]) if error.args else None
+    return f"hands over to {', '.join(names)}" if names else "is suspended"
+
+
+def is_command(value: Any) -> bool:
+    """Whether this is a command of LangGraph."""
+    kind = getattr(sys.modules.get("langgraph.types"), "Command", None)
+    return kind is not None and issubclass(type(value), kind)
+
+
+def is_a(error: BaseException, name: str) -> bool:
+    """Whether an error is one with which LangGraph goes elsewhere; none is, where it was never imported."""
+    kind = getattr(sys.modules.get("langgraph.errors"), name, None)
+    return kind is not None and issubclass(type(error), kind)
+
+
+def interrupt_id_of(namespace: Any) -> str | None:
+    """Return the id that an interrupt of a task has by its namespace."""
+    types = sys.modules.get("langgraph.types")
+    return None if types is None or not isinstance(namespace, str) else str(types.Interrupt.from_ns(None, namespace).id)

@@ -10,8 +10,9 @@ It captures graphs as turns, those inside of others as well, model calls with to
 arguments, results and errors, hand-overs by ``Command(graph=Command.PARENT)``, and interrupts. ``thread_id`` is the
 session. A graph that is interrupted has ended its turn; resumed, it begins another one in the same session.
 
-What LangGraph tells to no callback: which node of a graph is an agent (say so by ``node_agents``), breakpoints
-(``interrupt_before``), checkpoints, and the denial of a call by the middleware of LangChain where the program itself
+What LangGraph tells to no callback: which node of a graph is an agent (say so by ``node_agents``), checkpoints (say
+which by :func:`record_checkpoints`), breakpoints (``interrupt_before``): a turn that ends at one looks like any other,
+and the denial of a call by the middleware of LangChain where the program itself
 answers in another process than the one that was interrupted. Retrievers and custom events are not recorded.
 
 Tested with langgraph 1.0.0 and 1.2.24, langchain-core 1.0.0 and 1.8.3, langchain 1.0.0 and 1.5.2.
@@ -30,7 +31,7 @@ from ..actors import Turn
 from ..context import current, scope
 from ..errors import ConfigurationError
 from ._actors import AgentActor, Said
-from ._langchain import correlation_of, following
+from ._langchain import checkpoints_of, correlation_of, following
 from ._langchain_runs import answering
 from ._langchain_values import Suspended, answer_of, output_of, questions_of
 from ._opening import check_can, check_recorder, imported
@@ -38,7 +39,7 @@ from ._questions import Question, counted, decided, decided_blocking
 from .recorder import Recorder
 from .verdict import Verdict
 
-__all__ = ("from_langgraph", "record", "resume", "resume_blocking")
+__all__ = ("from_langgraph", "record", "record_checkpoints", "resume", "resume_blocking")
 
 Answer = Callable[[Any, Verdict], Any]
 """Makes what a node's ``interrupt()`` returns of its interrupt and the verdict."""
@@ -53,6 +54,20 @@ def record(hub: Hub | HubThread, *, node_agents: Collection[str] = (), **setting
     """
     imported("langgraph.types", "langgraph")
     return following(hub, "langgraph", node_agents, **settings)
+
+
+def record_checkpoints(recorder: Recorder, checkpointer: Any) -> None:
+    """Record what a checkpointer saves, from now on: a ``langgraph.checkpoint.saved`` for each checkpoint.
+
+    It is a :class:`~hubwire.GenericEvent` of the run that was at work, with ``thread_id``, ``checkpoint_id``,
+    ``namespace`` of a graph inside of another, ``source`` and ``step``; nothing of what was saved is in it. It comes
+    when the checkpointer has returned. LangGraph tells this to no callback: ``put`` and ``aput`` of this one object
+    are wrapped, until the recorder is closed. Called again for the same two, it does nothing.
+
+    Raises :class:`~hubwire.errors.ConfigurationError` for what is no checkpointer, and for a recorder that is closed.
+    """
+    check_recorder("record_checkpoints", recorder)
+    checkpoints_of(recorder, checkpointer)
 
 
 async def resume(
@@ -73,6 +88,9 @@ async def resume(
     Calls that LangChain's ``HumanInTheLoopMiddleware`` has suspended are approved, edited, or rejected with the
     reason. Any other ``interrupt(value)`` is an approval of ``value["action"]``, or of the node's name, and returns
     True or False; what an approver has modified counts as False. ``answer(interrupt, verdict)`` makes another value.
+
+    A breakpoint (``interrupt_before``, ``interrupt_after``) is no question: it names no action, and a graph can only go
+    on from it, not be told no. So it is not asked about, and a graph that stops at one is returned as it is.
 
     Raises what the graph raises, and :class:`~hubwire.errors.HubClosed` if the hub ends before it has decided: then the
     graph still waits.

@@ -9,8 +9,9 @@ tokens where the model tells them, streamed or not, and tool calls with argument
 for a person is recorded as called when it has its answer and goes on, not while it waits.
 
 What LlamaIndex shows to no handler: the answer that a program itself gives to a tool that waits (:func:`resume` asks
-the hub instead), what a step that ended with an ``InputRequiredEvent`` waits for in another process, and attempts that the client library of a model repeats. Cancelling what awaits a handler leaves the
-run at work: ``handler.cancel_run()`` ends it, and only that is recorded as its end.
+the hub instead), what a step that has ended with an ``InputRequiredEvent`` waits for in another process, and attempts
+that the client library of a model repeats. Cancelling what awaits a handler leaves the run at work:
+``handler.cancel_run()`` ends it, and only that is recorded as its end.
 
 Tested with llama-index-core 0.14.12 and 0.14.25, llama-index-workflows 2.26.1.
 """
