@@ -2,8 +2,9 @@
 
 The frameworks are large, and want other versions of the same packages, so none of them is in `.venv`. For each
 `tests/test_runtime_NAME.py` whose NAME is an extra, this makes `.build/runtimes/NAME`, installs the wheel with that
-extra and what the tests need, and runs that file. With `--lowest`, the oldest versions that the extra allows. An
-environment stays, and is made anew when its requirements change. It ends with a table, and fails if a test has.
+extra and what the tests need, and runs that file, and those whose names begin likewise. With `--lowest`, the oldest
+versions that the extra allows. An environment stays, and is made anew when its requirements change. It ends with a
+table, and fails if a test has.
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ def run(name: str, extra: list[str], needed: list[str], wheel: Path, *, is_lowes
     print(f"testing {name} with {package} {version}", flush=True)
     report = python.parents[1] / "report.xml"
     report.unlink(missing_ok=True)
-    command = [str(python), "-P", "-m", "pytest", "-q", f"tests/test_runtime_{name}.py", f"--junit-xml={report}"]
+    files = sorted(str(each) for each in (ROOT / "tests").glob(f"test_runtime_{name}*.py"))
+    command = [str(python), "-P", "-m", "pytest", "-q", *files, f"--junit-xml={report}"]
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=SECONDS_MAX)
     except subprocess.TimeoutExpired:

@@ -30,7 +30,7 @@ from hubwire.errors import ConfigurationError
 from hubwire.listeners import AuditLog
 from hubwire.runtimes import Recorder
 from hubwire.runtimes._langchain import _hook as hook
-from hubwire.runtimes.langgraph import from_langgraph, record, resume
+from hubwire.runtimes.langgraph import from_langgraph, record, record_checkpoints, resume
 from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder as Heard, RuntimeContract
 from hubwire.testing.runtimes import ANSWER, approve_all, of
@@ -518,3 +518,92 @@ async def test_an_actor_asks_the_hub_for_its_tools() -> None:
 
     events = await recorded(work)
     assert [event.tool for event in of(events, "tool.completed")] == ["deploy"]
+
+
+# -- checkpoints, and what is left --
+
+
+async def test_checkpoints_are_recorded_where_the_program_says_so() -> None:
+    saver = InMemorySaver()
+    agent = create_agent(scripted(call("search", query="secret-build"), "done"), [search], checkpointer=saver)
+    config = new_thread()
+
+    async def work(recorder: Recorder) -> None:
+        for _ in range(2):
+            record_checkpoints(recorder, saver)
+        await agent.ainvoke(ASKED, config)
+
+    events = await recorded(work)
+    saved = of(events, "langgraph.checkpoint.saved")
+    steps = [each async for each in agent.aget_state_history(config)]
+    assert [event.data["checkpoint_id"] for event in saved] == [
+        each.config["configurable"]["checkpoint_id"] for each in reversed(steps)
+    ]
+    assert [(event.data["source"], event.data["step"]) for event in saved][:2] == [("input", -1), ("loop", 0)]
+    assert {event.data["thread_id"] for event in saved} == {config["configurable"]["thread_id"]}
+    (turn,) = of(events, "turn.started")
+    assert {(event.turn_id, event.session_id) for event in saved} == {(turn.turn_id, turn.session_id)}
+    assert "secret-build" not in str([event.data for event in saved])
+    assert not {"put", "aput"} & set(vars(saver)), "it is not as it was"
+
+
+async def test_checkpoints_of_a_thread_and_of_two_hubs_are_recorded() -> None:
+    saver, heard = InMemorySaver(), [Heard(), Heard()]
+    agent = create_agent(scripted("one", "two"), [], checkpointer=saver)
+    async with Hub(listeners=[heard[0]]) as one, Hub(listeners=[heard[1]]) as other:
+        async with record(one) as recorder:
+            async with record(other) as second:
+                record_checkpoints(recorder, saver)
+                record_checkpoints(second, saver)
+                await asyncio.to_thread(agent.invoke, ASKED, new_thread())
+            await asyncio.to_thread(agent.invoke, ASKED, new_thread())
+        await one.flush(timeout=30)
+        await other.flush(timeout=30)
+    assert [len(of(each.events, "langgraph.checkpoint.saved")) for each in heard] == [6, 3]
+
+
+async def test_a_checkpointer_that_fails_raises_as_without() -> None:
+    class Full(InMemorySaver):
+        def put(self, *args: Any, **settings: Any) -> Any:
+            raise OSError("no room")
+
+    saver = Full()
+    agent = create_agent(scripted("one", "two"), [], checkpointer=saver)
+
+    async def work(recorder: Recorder) -> None:
+        record_checkpoints(recorder, saver)
+        with pytest.raises(OSError, match="no room"):
+            await asyncio.to_thread(agent.invoke, ASKED, new_thread())
+
+    events = await recorded(work)
+    assert not of(events, "langgraph.checkpoint.saved")
+    assert of(events, "turn.failed")
+
+
+@pytest.mark.parametrize("odd", [None, 7, "\ud800", b"x", [], object(), lambda: None, InMemorySaver])
+async def test_what_is_no_checkpointer_is_refused(odd: Any) -> None:
+    async with Hub() as hub:
+        with record(hub) as recorder:
+            with pytest.raises(ConfigurationError, match="no checkpointer"):
+                record_checkpoints(recorder, odd)
+            with pytest.raises(ConfigurationError, match="no recorder"):
+                record_checkpoints(odd, InMemorySaver())
+        with pytest.raises(ConfigurationError, match="closed"):
+            record_checkpoints(recorder, InMemorySaver())
+
+
+async def test_nothing_is_left_of_streams_that_were_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hubwire.runtimes._langchain_runs._OVER_SECONDS", 0.0)
+    async with Hub() as hub:
+        with record(hub) as recorder:
+            (followed,) = [each for each in hook.followings if each.recorder is recorder]
+            for _ in range(20):
+                stream = create_agent(scripted("one two three"), [], name="coder").astream(
+                    ASKED, stream_mode="messages"
+                )
+                async for _ in stream:
+                    break
+                await stream.aclose()
+            await asyncio.sleep(0)
+            RunnableLambda(lambda given: "done").invoke(1)
+            assert followed.open_runs == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -13,10 +12,8 @@ import pytest
 
 pytest.importorskip("llama_index.core", reason="LlamaIndex is not installed: pip install 'hubwire[llama-index]'")
 
-from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent
-from llama_index.core.base.llms.types import ChatMessage, TextBlock, ToolCallBlock
-from llama_index.core.llms.callbacks import llm_chat_callback
-from llama_index.core.llms.mock import MockFunctionCallingLLM
+from llama_index.core.agent.workflow import AgentWorkflow
+from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.workflow import Context
 from workflows.errors import WorkflowRuntimeError
 from workflows.events import HumanResponseEvent, InputRequiredEvent
@@ -28,46 +25,12 @@ from hubwire.runtimes.llama_index import from_llama_index, record, resume
 from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder as Heard, RuntimeContract
 from hubwire.testing.runtimes import ANSWER, approve_all, check_pairs, of
+from support.llama_team import agent, call, scripted, text
 
 pytestmark = pytest.mark.filterwarnings(  # LlamaIndex looks at all members of its models
     "ignore::pydantic.warnings.PydanticDeprecatedSince20",
     "ignore::pydantic.warnings.PydanticDeprecatedSince211",
 )
-
-_numbers = itertools.count(1)
-
-
-class Counting(MockFunctionCallingLLM):
-    """The double, with tokens as the models of LlamaIndex tell them."""
-
-    @llm_chat_callback()  # type: ignore[untyped-decorator, unused-ignore]
-    async def achat(self, messages: Any, **kwargs: Any) -> Any:
-        response = await super().achat(messages, **kwargs)
-        response.additional_kwargs = {"prompt_tokens": 11, "completion_tokens": 3}
-        return response
-
-
-def scripted(*answers: Any) -> Counting:
-    """A model that gives these answers, one after the other."""
-    rest = list(answers)
-
-    def answer(messages: Any, **_: Any) -> ChatMessage:
-        given = rest.pop(0)
-        if callable(given):
-            given = given(messages)
-        if isinstance(given, Exception):
-            raise given
-        return ChatMessage(role="assistant", blocks=given)
-
-    return Counting(response_generator=answer)
-
-
-def call(tool: str, **arguments: Any) -> list[Any]:
-    return [ToolCallBlock(tool_call_id=f"call-{next(_numbers)}", tool_name=tool, tool_kwargs=arguments)]
-
-
-def text(said: str) -> list[Any]:
-    return [TextBlock(text=said)]
 
 
 def search(query: str) -> str:
@@ -96,10 +59,6 @@ async def deploy(ctx: Context, target: str) -> str:
 
 
 deploy.__annotations__["ctx"] = Context  # LlamaIndex does not look up names
-
-
-def agent(name: str, model: Any, *tools: Any, streaming: bool = False) -> FunctionAgent:
-    return FunctionAgent(name=name, description=name, tools=list(tools), llm=model, streaming=streaming)
 
 
 def team(*, streaming: bool = False) -> AgentWorkflow:
@@ -215,6 +174,23 @@ async def test_a_streamed_answer_is_one_call() -> None:
     assert len(of(events, "model.completed")) == 5
     assert ANSWER in str(of(events, "model.completed")[-1].response)
     assert of(events, "model.progressed"), "nothing is seen while it comes"
+
+
+async def test_nothing_is_left_of_what_has_ended() -> None:
+    async with Hub() as hub, record(hub) as recorder:
+        for streaming in (True, False):
+            await run_to_end(team(streaming=streaming).run(user_msg="go"))
+        stream = await scripted(text("one two three")).astream_chat([ChatMessage(role="user", content="hi")])
+        assert [piece.delta async for piece in stream]
+        telling = recorder.telling  # type: ignore[attr-defined]
+        assert (telling.open_spans, recorder.statistics().open) == (0, 0)
+
+
+async def test_what_fails_in_a_callback_is_counted_and_the_run_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Hub() as hub, record(hub) as recorder:
+        monkeypatch.setattr(recorder.telling, "enter", lambda *_: 1 / 0)  # type: ignore[attr-defined]
+        assert await scripted(text("hello")).achat([ChatMessage(role="user", content="hi")])
+        assert recorder.statistics().failures > 0
 
 
 async def test_what_is_denied_is_never_done_and_the_tool_hears_why() -> None:

@@ -14,14 +14,14 @@ from typing import Any, Final
 
 from .. import Hub, HubThread
 from ..errors import ConfigurationError
-from ..events._shown import is_a
 from ._capture import captured
 from ._langchain_runs import Following
+from ._langgraph_checkpoints import telling_of
 from ._opening import imported, opened
 from ._settings import hub_of
 from .recorder import Recorder
 
-__all__ = ("check_can", "check_recorder", "correlation_of", "following")
+__all__ = ("checkpoints_of", "correlation_of", "following")
 
 
 class _Hook:
@@ -87,28 +87,23 @@ def following(hub: Hub | HubThread, source: str, node_agents: Collection[str] = 
         return _hook.find(hub_of(hub)) or opened(hub, source, install, **settings)
 
 
-def check_can(call: str, value: object, method: str, wanted: str) -> None:
-    """Raise unless a value has a method: what the program hands over is known by what it can do."""
-    try:
-        has_it = callable(getattr(value, method, None))
-    except Exception:  # noqa: BLE001 - a value of a program's own class may raise anything when it is looked at
-        has_it = False
-    if not has_it:
-        raise ConfigurationError(f"{call}(): {captured(value, 100)!r} is no {wanted}; it has no {method}()")
-
-
-def check_recorder(call: str, recorder: object) -> None:
-    """Raise unless this is a recorder."""
-    if not is_a(recorder, Recorder):
-        raise ConfigurationError(f"{call}(): {captured(recorder, 100)!r} is no recorder; give what record(hub) returns")
-
-
 def correlation_of(recorder: Recorder, thread: str) -> str | None:
     """Return the correlation of the run that has suspended a thread of a graph, where this process knows it."""
     for each in _hook.followings:
         if each.recorder is recorder:
             return each.correlation_of(thread)
     return None
+
+
+def checkpoints_of(recorder: Recorder, checkpointer: Any) -> None:
+    """Let a recorder be told what a checkpointer saves."""
+    for each in _hook.followings:
+        if each.recorder is recorder:
+            end = telling_of(checkpointer, each, each.checkpoint)
+            if end is not None:
+                recorder.on_close(end)
+            return
+    raise ConfigurationError("record_checkpoints(): this recorder is closed, or none of LangGraph's")
 
 
 def _handler() -> Any:

@@ -6,8 +6,9 @@ steps of a graph. Of the others it is remembered what they belong to, and no mor
 
 from __future__ import annotations
 
-import sys
 import threading
+import time
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -17,10 +18,15 @@ import attrs
 
 from ..context import current, scope
 from ._langchain_values import (
-    Question,
+    Suspended,
     extra_of,
+    goes_text,
     goto_of,
+    interrupt_id_of,
+    is_a,
+    is_command,
     is_denied,
+    is_unnamed,
     message_text,
     messages_of,
     model_of,
@@ -29,6 +35,7 @@ from ._langchain_values import (
     questions_of,
     result_of,
     told_of,
+    waits_text,
 )
 from .recorder import Recorder
 
@@ -37,6 +44,8 @@ __all__ = ("Following", "answering")
 _RUNS_MAX: Final = 50_000
 """How many runs that have not ended are remembered: those of a generator that is dropped never end."""
 _THREADS_MAX: Final = 1_000
+_OVER_SECONDS: Final = 10.0
+"""How long the ends are waited for of what is inside of a run that has ended: a recorder waits for half as long."""
 _HELD_SECONDS: Final = 0.5
 """A tool that interrupts itself does so at once: one that has worked for longer is recorded as called."""
 
@@ -76,6 +85,10 @@ class _Run:
     call_id: str | None = None
     waits: list[str] = attrs.field(factory=list)
     """What a graph is interrupted for."""
+    inside: dict[Any, None] = attrs.field(factory=dict)
+    """Of one that is called by no other: the ids of all runs inside of it that have not ended."""
+    root: _Run | None = None
+    """None: it is called by no other."""
 
 
 @attrs.define(slots=True, eq=False)
@@ -83,7 +96,7 @@ class _Waiting:
     """A thread of a graph that waits for an answer."""
 
     correlation: str | None
-    interrupts: dict[str, tuple[Any, str | None, list[Question]]] = attrs.field(factory=dict)
+    interrupts: dict[str, tuple[Any, str | None, list[Suspended]]] = attrs.field(factory=dict)
     """With the agent that waits, and what it asks for, by id."""
 
 
@@ -101,6 +114,10 @@ class Following:
         """Interrupts that were denied, by thread and id: what they have suspended starts again, and does nothing."""
         self._answered: dict[tuple[str, str], int] = {}
         """How many questions with the id of an interrupt were answered, by thread and id."""
+        self._at_work: dict[str, _Run] = {}
+        """The run that is called by no other, by its thread."""
+        self._over: deque[tuple[float, _Run]] = deque()
+        """Those that have ended before all that was inside of them: streams that were not read to their end."""
         self._lock = threading.RLock()
 
     @property
@@ -128,8 +145,10 @@ class Following:
 
     def _begin_root(self, run: _Run, inputs: Any) -> None:
         run.is_graph = True
+        if run.thread is not None:
+            _bounded(self._at_work, _RUNS_MAX)[run.thread] = run
         place: AbstractContextManager[object] = nullcontext()
-        resumed = inputs.resume if _is_command(inputs) else None
+        resumed = inputs.resume if is_command(inputs) else None
         if run.thread is not None and (waiting := self._waiting.pop(run.thread, None)) is not None:
             if resumed is not None and waiting.correlation and current().correlation_id is None:
                 place = scope(correlation_id=waiting.correlation)
@@ -138,7 +157,7 @@ class Following:
         with place:
             if resumed is not None and run.thread is not None:
                 self._take_answers(run.thread, waiting, resumed)
-            self._begin_turn(run, None if _is_unnamed(run.name) else run.name, None if resumed is not None else inputs)
+            self._begin_turn(run, None if is_unnamed(run.name) else run.name, None if resumed is not None else inputs)
 
     def _begin_graph(self, run: _Run) -> None:
         """A run is a graph when a step begins in it."""
@@ -147,7 +166,7 @@ class Following:
                 return
             run.is_graph = True
             inputs, run.inputs = run.inputs, None
-            name = run.node if _is_unnamed(run.name) else run.name
+            name = run.node if is_unnamed(run.name) else run.name
             above = run.above
             if above is not None and above.is_recorded and above.is_node and above.name == name:
                 return  # the node is that turn
@@ -158,24 +177,24 @@ class Following:
         self.recorder.begin_turn(run.id, agent=run.agent, parent=parent, prompt=prompt_of(inputs), session=run.thread)
 
     def chain_end(self, outputs: Any, run_id: Any) -> None:
-        run = self._runs.pop(run_id, None)
+        run = self._ended(run_id)
         if run is not None and run.is_recorded:
-            self.recorder.end(run.id, _waits_text(run) if run.waits else output_of(outputs))
+            self.recorder.end(run.id, waits_text(run.waits) if run.waits else output_of(outputs))
 
     def chain_error(self, error: BaseException, run_id: Any) -> None:
-        run = self._runs.pop(run_id, None)
+        run = self._ended(run_id)
         if run is None:
             return
-        if not _is_a(error, "GraphBubbleUp"):
+        if not is_a(error, "GraphBubbleUp"):
             if run.is_recorded:
                 self.recorder.fail(run.id, error)
             return
-        if _is_a(error, "ParentCommand"):
+        if is_a(error, "ParentCommand"):
             self._hand_over(run, error)
-        elif _is_a(error, "GraphInterrupt") and run.is_node:
+        elif is_a(error, "GraphInterrupt") and run.is_node:
             self._suspend(run, error)
         if run.is_recorded:
-            self.recorder.end(run.id, _waits_text(run) if run.waits else _goes_text(error))
+            self.recorder.end(run.id, waits_text(run.waits) if run.waits else goes_text(error))
 
     def _hand_over(self, run: _Run, error: BaseException) -> None:
         """A node goes to another node of the graph above it. It comes up as an error, also of what is above."""
@@ -201,6 +220,12 @@ class Following:
             for waits in (run, run.above):
                 if waits is not None:
                     waits.waits += [name for name in names if name not in waits.waits]
+
+    def checkpoint(self, thread: str | None, saved: Mapping[str, Any]) -> None:
+        """A checkpoint of a thread was saved."""
+        run = None if thread is None else self._at_work.get(thread)
+        parent = run.key if run is not None else None
+        self.recorder.fact("langgraph.checkpoint.saved", {"thread_id": thread, **saved}, parent=parent)
 
     def correlation_of(self, thread: str) -> str | None:
         waiting = self._waiting.get(thread)
@@ -231,7 +256,7 @@ class Following:
             if ours is None or ours[0] is not self.recorder:
                 self._record(questions, told_of(interrupt, answer), agent)
 
-    def _record(self, questions: list[Question], told: list[Any], agent: str | None) -> None:
+    def _record(self, questions: list[Suspended], told: list[Any], agent: str | None) -> None:
         for question, verdict in zip(questions, told, strict=False):
             if verdict is not None:
                 self.recorder.record_verdict(
@@ -255,7 +280,9 @@ class Following:
             return False
         interrupt_id = self._asked_by.get((run.thread, run.call_id or ""))
         if interrupt_id is None and (metadata.get("langgraph_path") or ("",))[0] == "__pregel_push":
-            interrupt_id = _interrupt_id(metadata.get("langgraph_checkpoint_ns"))  # another process; it is alone there
+            interrupt_id = interrupt_id_of(
+                metadata.get("langgraph_checkpoint_ns")
+            )  # another process; it is alone there
         return (run.thread, interrupt_id) in self._denied
 
     # -- calls --
@@ -271,20 +298,20 @@ class Following:
             self.recorder.stream(run.id, token if isinstance(token, str) else message_text(token) or "")
 
     def model_end(self, result: Any, run_id: Any) -> None:
-        if (run := self._runs.pop(run_id, None)) is not None:
+        if (run := self._ended(run_id)) is not None:
             told = extra_of(result)
             self.recorder.end(run.id, told.pop("result"), **told)
 
     def call_error(self, error: BaseException, run_id: Any) -> None:
-        run = self._runs.pop(run_id, None)
+        run = self._ended(run_id)
         if run is None or not run.is_recorded:
             return
-        if _is_a(error, "GraphInterrupt"):
+        if is_a(error, "GraphInterrupt"):
             if run.thread is not None and run.call_id is not None and error.args and error.args[0]:
                 _bounded(self._asked_by, _THREADS_MAX)[run.thread, run.call_id] = error.args[0][0].id
             self.recorder.discard(run.id, "it waits for an answer, and starts again then")
-        elif _is_a(error, "GraphBubbleUp"):
-            self.recorder.end(run.id, _goes_text(error))
+        elif is_a(error, "GraphBubbleUp"):
+            self.recorder.end(run.id, goes_text(error))
         else:
             self.recorder.fail(run.id, error)
 
@@ -310,7 +337,7 @@ class Following:
         )
 
     def tool_end(self, output: Any, run_id: Any) -> None:
-        run = self._runs.pop(run_id, None)
+        run = self._ended(run_id)
         if run is None or not run.is_recorded:
             return
         if getattr(output, "status", None) == "error":  # the tool itself has made a text of its exception
@@ -324,38 +351,34 @@ class Following:
             thread = (told.get("metadata") or {}).get("thread_id")
             run = _Run(str(run_id), name, None, None, None, None if thread is None else str(thread))
         else:
-            run = _Run(str(run_id), name, above, above.key, above.agent, above.thread)
+            root = above.root or above
+            run = _Run(str(run_id), name, above, above.key, above.agent, above.thread, root=root)
+            root.inside[run_id] = None
         _bounded(self._runs, _RUNS_MAX)[run_id] = run
         return run
 
-
-def _is_unnamed(name: str) -> bool:
-    return not name or name == "LangGraph" or name.startswith("Runnable")
-
-
-def _waits_text(run: _Run) -> str:
-    return f"waits for an answer: {', '.join(run.waits)}"
-
-
-def _goes_text(error: BaseException) -> str:
-    names = goto_of(error.args[0]) if error.args else None
-    return f"hands over to {', '.join(names)}" if names else "is suspended"
-
-
-def _is_command(value: Any) -> bool:
-    kind = getattr(sys.modules.get("langgraph.types"), "Command", None)
-    return kind is not None and issubclass(type(value), kind)
-
-
-def _is_a(error: BaseException, name: str) -> bool:
-    """Whether an error is one with which LangGraph goes elsewhere; none is, where it was never imported."""
-    kind = getattr(sys.modules.get("langgraph.errors"), name, None)
-    return kind is not None and issubclass(type(error), kind)
-
-
-def _interrupt_id(namespace: Any) -> str | None:
-    types = sys.modules.get("langgraph.types")
-    return None if types is None or not isinstance(namespace, str) else str(types.Interrupt.from_ns(None, namespace).id)
+    def _ended(self, run_id: Any) -> _Run | None:
+        """A run has ended: return it, if it is known to have begun."""
+        run = self._runs.pop(run_id, None)
+        if run is None:
+            return None
+        run.inputs = None
+        if run.root is not None:
+            run.root.inside.pop(run_id, None)
+            return run
+        if run.thread is not None and self._at_work.get(run.thread) is run:
+            self._at_work.pop(run.thread, None)
+        now = time.monotonic()
+        if run.inside:
+            self._over.append((now, run))
+        while self._over and now - self._over[0][0] > _OVER_SECONDS:
+            try:
+                _, over = self._over.popleft()
+            except IndexError:
+                break  # another thread was faster
+            for inner in list(over.inside):
+                self._runs.pop(inner, None)
+        return run
 
 
 def _bounded(values: dict[Any, Any], count_max: int) -> dict[Any, Any]:

@@ -5,6 +5,7 @@ All of it is duck-typed: nothing of LangChain is imported, and what looks differ
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -14,12 +15,17 @@ from ..errors import ConfigurationError
 from .verdict import Verdict
 
 __all__ = (
-    "Question",
+    "Suspended",
     "Told",
     "answer_of",
     "extra_of",
+    "goes_text",
     "goto_of",
+    "interrupt_id_of",
+    "is_a",
+    "is_command",
     "is_denied",
+    "is_unnamed",
     "message_text",
     "messages_of",
     "model_of",
@@ -28,6 +34,7 @@ __all__ = (
     "questions_of",
     "result_of",
     "told_of",
+    "waits_text",
 )
 
 MESSAGES_MAX: Final = 64
@@ -45,7 +52,7 @@ class Told:
 
 
 @attrs.frozen
-class Question:
+class Suspended:
     """One action that a graph has suspended."""
 
     key: str
@@ -210,7 +217,7 @@ def _answer(message: Any) -> Any:
 # -- what a graph waits for --
 
 
-def questions_of(thread: str, interrupt: Any, node: str, answered: int = 0) -> Iterator[Question]:
+def questions_of(thread: str, interrupt: Any, node: str, answered: int = 0) -> Iterator[Suspended]:
     """Yield the actions that an interrupt asks for, in the order in which they are answered.
 
     ``answered``: how many questions of the same node were answered before. All have one id before LangGraph 1.2.20.
@@ -220,12 +227,12 @@ def questions_of(thread: str, interrupt: Any, node: str, answered: int = 0) -> I
         key = f"{key}|{answered}"
     if _is_reviewed(value):
         for number, each in enumerate(value["action_requests"]):
-            yield Question(f"{key}:{number}", str(each["name"]), each.get("args"), is_tool=True)
+            yield Suspended(f"{key}:{number}", str(each["name"]), each.get("args"), is_tool=True)
     elif _is_per_call(value):
-        yield Question(key, str(value["name"]), value.get("args"), is_tool=True)
+        yield Suspended(key, str(value["name"]), value.get("args"), is_tool=True)
     else:
         action = value.get("action") if isinstance(value, Mapping) else None
-        yield Question(key, action if isinstance(action, str) and action.strip() else node, value, is_tool=False)
+        yield Suspended(key, action if isinstance(action, str) and action.strip() else node, value, is_tool=False)
 
 
 def answer_of(interrupt: Any, verdicts: Sequence[Verdict]) -> Any:
@@ -298,3 +305,40 @@ def _is_reviewed(value: Any) -> bool:
 
 def _is_per_call(value: Any) -> bool:
     return isinstance(value, Mapping) and value.get("type") == "tool_approval" and "name" in value
+
+
+# -- how runs end --
+
+
+def is_unnamed(name: str) -> bool:
+    """Whether a runnable has only the name of its class."""
+    return not name or name == "LangGraph" or name.startswith("Runnable")
+
+
+def waits_text(names: Sequence[str]) -> str:
+    """Return what a turn has ended with that waits for these."""
+    return f"waits for an answer: {', '.join(names)}"
+
+
+def goes_text(error: BaseException) -> str:
+    """Return what a run has ended with that goes elsewhere."""
+    names = goto_of(error.args[0]) if error.args else None
+    return f"hands over to {', '.join(names)}" if names else "is suspended"
+
+
+def is_command(value: Any) -> bool:
+    """Whether this is a command of LangGraph."""
+    kind = getattr(sys.modules.get("langgraph.types"), "Command", None)
+    return kind is not None and issubclass(type(value), kind)
+
+
+def is_a(error: BaseException, name: str) -> bool:
+    """Whether an error is one with which LangGraph goes elsewhere; none is, where it was never imported."""
+    kind = getattr(sys.modules.get("langgraph.errors"), name, None)
+    return kind is not None and issubclass(type(error), kind)
+
+
+def interrupt_id_of(namespace: Any) -> str | None:
+    """Return the id that an interrupt of a task has by its namespace."""
+    types = sys.modules.get("langgraph.types")
+    return None if types is None or not isinstance(namespace, str) else str(types.Interrupt.from_ns(None, namespace).id)

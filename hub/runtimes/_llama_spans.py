@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import attrs
 
 from ..clock import SystemClock
+from ._llama_values import (
+    agent_name_of,
+    answer_of,
+    fields_of,
+    message_of,
+    messages_of,
+    model_name,
+    text_of,
+    usage_of,
+)
 from .recorder import Recorder
 
-__all__ = ("Run", "Telling", "answer_of", "fields_of")
+__all__ = ("Run", "Telling")
 
 _HELD_SECONDS: Final = 0.5
 """A tool that asks a person does so at once: one that has worked for longer is recorded as called."""
@@ -42,6 +52,9 @@ class Run:
     """Its turn: that of the run, or one inside of it."""
     waiting: dict[str, Any] = attrs.field(factory=dict)
     """The calls of tools that wait for a person, by the model's id of the call."""
+    waits: dict[str, tuple[Any, Any]] = attrs.field(factory=dict)
+    """With what they wait, by the id of the waiter: the call, and how it was added to the workflow's waiters."""
+    run_id: str = ""
 
 
 @attrs.define(slots=True, eq=False)
@@ -60,6 +73,8 @@ class _Span:
     """Releases a call that is held back."""
     waits: bool = False
     was_cancelled: bool = False
+    is_over: bool = False
+    """Whether it is kept only for the model call that is open in it."""
     model: str | None = None
     """The key of the model call that is open in it."""
     models: dict[str, None] = attrs.field(factory=dict)
@@ -74,6 +89,30 @@ class Telling:
         self._spans: dict[str, _Span] = {}
         self._runs: dict[str, Run] = {}
         """By the run's own id, for those that are open."""
+        self._hearers: dict[str, Callable[[Any, Any], None]] = {}
+        self._at_work: dict[str, str] = {}
+        """The agents of runs that go on from a context, and have not begun a step yet: none says so in there."""
+
+    def hear(self, run_id: str, at_work: str | None, hearer: Callable[[Any, Any], None]) -> None:
+        """Call this whenever a tool of a run begins to wait, with its call and the waiter, and for those that do."""
+        self._hearers[run_id] = hearer
+        if at_work is not None and run_id not in self._runs:
+            self._at_work[run_id] = at_work
+        run = self._runs.get(run_id)
+        for call, add in () if run is None else list(run.waits.values()):
+            hearer(call, add)
+
+    def hear_no_more(self, run_id: str) -> None:
+        self._hearers.pop(run_id, None)
+        self._at_work.pop(run_id, None)
+
+    def failed(self, method: str, error: BaseException) -> None:
+        self._recorder.failed(method, error)
+
+    @property
+    def open_spans(self) -> int:
+        """How many spans have begun and not ended."""
+        return len(self._spans)
 
     def run_of(self, run_id: Any) -> Run | None:
         return self._runs.get(str(run_id))
@@ -84,14 +123,20 @@ class Telling:
         parent = self._spans.get(parent_id) if parent_id is not None else None
         span = _Span(parent, run=None if parent is None else parent.run)
         self._spans[span_id] = span
-        if len(self._spans) > _SPANS_MAX:
-            self._spans.pop(next(iter(self._spans)), None)  # the end of that one has not come
+        self._leave_out_oldest()
         if "start_event" in given and "init_state" in given:
             self._begin_run(span_id, span, given, instance)
         elif instance is None and "ev" in given and parent is not None and parent.is_run:
             self._begin_step(span_id, span, given["ev"], tags)
         elif span_id.partition("-")[0].rpartition(".")[2] in _TOOL_METHODS and hasattr(instance, "metadata"):
             self._begin_tool_span(span_id, span, given, instance)
+
+    def _leave_out_oldest(self) -> None:
+        """The end of the oldest has not come, as of a stream that was not read to its end."""
+        if len(self._spans) > _SPANS_MAX and (span := self._spans.pop(next(iter(self._spans)), None)) is not None:
+            for key in (span.model, span.key):
+                if key is not None:
+                    self._recorder.discard(key, "its end has not come, and many have begun since")
 
     def exit(self, span_id: str, result: Any) -> None:
         span = self._spans.get(span_id)
@@ -115,7 +160,7 @@ class Telling:
         for key in tuple(span.models):
             self._recorder.fail(key, failure)
         if type(error).__name__ == "WaitingForEvent":
-            _mark_waiting(span)
+            self._wait(span, getattr(error, "add", None))
         if span.is_run:
             self._end_run(span, None, failure)
         elif span.key is not None:
@@ -126,12 +171,13 @@ class Telling:
                 self._recorder.fail(span.key, failure)
         if span.model is not None:
             self._recorder.fail(span.model, failure)
-            self._close_model(span)
+            self._close_model(span_id, span)
         self._forget(span_id, span)
 
     def _forget(self, span_id: str, span: _Span) -> None:
         for key in tuple(span.models):
             self._recorder.discard(key, "its stream was not read to the end")
+        span.is_over = True
         if span.model is None:
             self._spans.pop(span_id, None)
 
@@ -142,15 +188,15 @@ class Telling:
         start = given["start_event"]
         agents = getattr(instance, "agents", None)
         is_of_agents = isinstance(agents, dict) or hasattr(instance, "can_handoff_to")
-        root = getattr(instance, "root_agent", None) or getattr(instance, "name", None) or type(instance).__name__
+        root = agent_name_of(instance)
         prompt = None  # of a run that is restored
         if start is not None:
-            prompt = _text(start.get("user_msg", None)) if is_of_agents else fields_of(start)
-        span.run = Run(span_id, above, str(root), prompt, _clock.now_ns() / 1e9)
+            prompt = text_of(start.get("user_msg", None)) if is_of_agents else fields_of(start)
+        span.run = Run(span_id, above, root, prompt, _clock.now_ns() / 1e9)
         span.key, span.is_run = span_id, True
         self._release(span.parent)
-        if not is_of_agents:
-            self._work(span.run, str(root))
+        if not is_of_agents or (start is None and not isinstance(agents, dict)):
+            self._work(span.run, root)
 
     def _work(self, run: Run, agent: str) -> None:
         """An agent of the run is at work: the one that was, or another."""
@@ -189,13 +235,17 @@ class Telling:
         run = span.run
         assert run is not None
         if isinstance(tags, Mapping) and (run_id := tags.get("llamaindex.run_id")) is not None:
-            self._runs[str(run_id)] = run
+            run.run_id = str(run_id)
+            self._runs[run.run_id] = run
+            if (at_work := self._at_work.pop(run.run_id, None)) is not None and run.agent is None:
+                self._work(run, at_work)
         agent = getattr(ev, "current_agent_name", None)
         if isinstance(agent, str):
             self._work(run, agent)
         elif type(ev).__name__ == "ToolCall" and isinstance(getattr(ev, "tool_id", None), str):
             span.call = ev
             run.waiting.pop(ev.tool_id, None)
+            run.waits = {key: wait for key, wait in run.waits.items() if wait[0].tool_id != ev.tool_id}
             self._hold(span_id, span, ev.tool_name, ev.tool_kwargs, ev.tool_id)
 
     def _begin_tool_span(self, span_id: str, span: _Span, given: Mapping[str, Any], instance: Any) -> None:
@@ -256,6 +306,17 @@ class Telling:
         if span.run is not None and span.call is not None:
             span.run.waiting[span.call.tool_id] = span.call
 
+    def _wait(self, span: _Span, add: Any) -> None:
+        """A tool waits, and so does all that it is called in."""
+        each: _Span | None = span
+        while each is not None and not each.is_run:
+            each.waits = True
+            if each.call is not None and each.run is not None and add is not None:
+                each.run.waits[add.waiter_id] = each.call, add
+                if (hearer := self._hearers.get(each.run.run_id)) is not None:
+                    hearer(each.call, add)
+            each = each.parent
+
     # -- model calls, by events --
 
     def handle(self, event: Any) -> None:
@@ -263,7 +324,8 @@ class Telling:
         span = self._spans.get(event.span_id)
         if span is None:
             if name in ("LLMChatStartEvent", "LLMCompletionStartEvent") and event.span_id is not None:
-                span = self._spans[event.span_id] = _Span(None)
+                span = self._spans[event.span_id] = _Span(None, is_over=True)
+                self._leave_out_oldest()
             else:
                 return
         if name in ("LLMChatStartEvent", "LLMCompletionStartEvent"):
@@ -272,9 +334,7 @@ class Telling:
             self._recorder.stream(span.model, getattr(event.response, "delta", None) or "")
         elif span.model is not None and name in ("LLMChatEndEvent", "LLMCompletionEndEvent"):
             self._end_model(event.response, span)
-            self._close_model(span)
-            if name == "LLMChatEndEvent" and span.key is None and span.parent is None:
-                self._spans.pop(event.span_id, None)
+            self._close_model(event.span_id, span)
         elif name == "SpanCancelledEvent":
             span.was_cancelled = True
 
@@ -290,19 +350,21 @@ class Telling:
             step.models[span.model] = None
         request = event.messages if hasattr(event, "messages") else event.prompt
         if isinstance(request, list):
-            request = [_message(message) for message in request[-1:]] if len(request) == 1 else _messages(request)
-        self._recorder.begin_model(span.model, _model_name(event.model_dict), parent=_above(span), request=request)
+            request = [message_of(message) for message in request[-1:]] if len(request) == 1 else messages_of(request)
+        self._recorder.begin_model(span.model, model_name(event.model_dict), parent=_above(span), request=request)
 
     def _end_model(self, response: Any, span: _Span) -> None:
         assert span.model is not None
         said = getattr(response, "message", None)
-        text = getattr(response, "text", None) if said is None else _message(said)
-        self._recorder.end(span.model, text, **_usage(response))
+        text = getattr(response, "text", None) if said is None else message_of(said)
+        self._recorder.end(span.model, text, **usage_of(response))
 
-    def _close_model(self, span: _Span) -> None:
+    def _close_model(self, span_id: str, span: _Span) -> None:
         if (step := _step_of(span)) is not None:
             step.models.pop(span.model or "", None)
         span.model = None
+        if span.is_over:
+            self._spans.pop(span_id, None)
 
 
 def _step_of(span: _Span) -> _Span | None:
@@ -327,62 +389,3 @@ def _stop(span: _Span) -> None:
     if span.timer is not None:
         span.timer.cancel()
         span.timer = None
-
-
-def _mark_waiting(span: _Span) -> None:
-    each: _Span | None = span
-    while each is not None and not each.is_run:
-        each.waits = True
-        each = each.parent
-
-
-def fields_of(event: Any) -> dict[str, Any]:
-    return dict(event.items()) if hasattr(event, "items") else {}
-
-
-def answer_of(result: Any) -> Any:
-    response = getattr(result, "response", None)
-    content = getattr(response, "content", None)
-    return content if isinstance(content, str) else result
-
-
-def _text(said: Any) -> Any:
-    return said if said is None or isinstance(said, str) else getattr(said, "content", None)
-
-
-def _messages(messages: list[Any]) -> list[Any]:
-    return [_message(message) for message in messages]
-
-
-def _message(message: Any) -> dict[str, Any]:
-    said: dict[str, Any] = {"role": str(getattr(message.role, "value", message.role))}
-    if (content := message.content) is not None:
-        said["content"] = content
-    calls = [
-        {"id": block.tool_call_id, "name": block.tool_name, "arguments": block.tool_kwargs}
-        for block in message.blocks
-        if type(block).__name__ == "ToolCallBlock"
-    ]
-    return said | {"tool_calls": calls} if calls else said
-
-
-def _model_name(model: Any) -> str:
-    if not isinstance(model, Mapping):
-        return ""
-    return str(model.get("model") or model.get("model_name") or model.get("class_name") or "")
-
-
-def _usage(response: Any) -> dict[str, Any]:
-    numbers: Any = getattr(response, "additional_kwargs", None)
-    raw = getattr(response, "raw", None)
-    usage = raw.get("usage") if isinstance(raw, Mapping) else getattr(raw, "usage", None)
-    found: dict[str, Any] = {}
-    for ours, theirs in (
-        ("input_tokens", ("prompt_tokens", "input_tokens")),
-        ("output_tokens", ("completion_tokens", "output_tokens")),
-    ):
-        for where, name in itertools.product((numbers, usage), theirs):
-            value = where.get(name) if isinstance(where, Mapping) else getattr(where, name, None)
-            if isinstance(value, int):
-                found[ours] = value
-    return found

@@ -11,10 +11,12 @@ from typing import Any, TypeVar
 
 from .. import Hub, HubThread
 from ..errors import ConfigurationError
+from ..events._shown import is_a
+from ._capture import captured
 from ._settings import hub_of
 from .recorder import Recorder
 
-__all__ = ("imported", "opened")
+__all__ = ("check_can", "check_recorder", "imported", "opened")
 
 R = TypeVar("R", bound=Recorder)
 
@@ -63,3 +65,19 @@ def imported(module: str, extra: str) -> ModuleType:
                 f"hubwire.runtimes.{extra} needs {module.partition('.')[0]}: pip install 'hubwire[{extra}]'"
             ) from error
         raise
+
+
+def check_can(call: str, value: object, method: str, wanted: str) -> None:
+    """Raise unless a value has a method: what the program hands over is known by what it can do."""
+    try:
+        has_it = callable(getattr(value, method, None))
+    except Exception:  # noqa: BLE001 - a value of a program's own class may raise anything when it is looked at
+        has_it = False
+    if not has_it:
+        raise ConfigurationError(f"{call}(): {captured(value, 100)!r} is no {wanted}; it has no {method}()")
+
+
+def check_recorder(call: str, recorder: object) -> None:
+    """Raise unless this is a recorder."""
+    if not is_a(recorder, Recorder):
+        raise ConfigurationError(f"{call}(): {captured(recorder, 100)!r} is no recorder; give what record(hub) returns")

@@ -17,7 +17,17 @@ from ._settings import APPROVAL_CHARS
 from .recorder import Recorder
 from .verdict import Verdict
 
-__all__ = ("Question", "call_key", "check_asked", "decided", "denial_of", "note_decided", "was_decided")
+__all__ = (
+    "Question",
+    "call_key",
+    "check_asked",
+    "counted",
+    "decided",
+    "decided_blocking",
+    "denial_of",
+    "note_decided",
+    "was_decided",
+)
 
 _KEYS_MAX: Final = 10_000
 """How many of the latest decisions of a recorder are known."""
@@ -51,10 +61,26 @@ async def decided(recorder: Recorder, questions: Sequence[Question]) -> Sequence
     async with anyio.create_task_group() as tasks:
         for number, question in enumerate(questions):
             tasks.start_soon(ask, number, question)
-    for number, question in enumerate(questions):
-        check_asked(recorder, verdicts[number], question.action)
+    return _known(recorder, questions, [verdicts[number] for number in range(len(questions))])
+
+
+def decided_blocking(recorder: Recorder, questions: Sequence[Question]) -> Sequence[Verdict]:
+    """Likewise for a thread that may wait. They are asked one after the other."""
+    verdicts: list[Verdict] = []
+    for question in questions:
+        verdict = recorder.decide_blocking(
+            question.key, question.action, question.arguments, agent=question.agent, parent=question.parent
+        )
+        verdicts += _known(recorder, [question], [verdict])
+    return verdicts
+
+
+def _known(recorder: Recorder, questions: Sequence[Question], verdicts: Sequence[Verdict]) -> Sequence[Verdict]:
+    """Return verdicts, and know that they are the hub's."""
+    for question, verdict in zip(questions, verdicts, strict=True):
+        check_asked(recorder, verdict, question.action)
     note_decided(recorder, *(question.key for question in questions))
-    return [verdicts[number] for number in range(len(questions))]
+    return verdicts
 
 
 def check_asked(recorder: Recorder, verdict: Verdict, action: str) -> None:
@@ -85,6 +111,14 @@ def note_decided(recorder: Recorder, *keys: str) -> None:
     known.update((key, None) for key in keys)
     while len(known) > _KEYS_MAX:
         del known[next(iter(known))]
+
+
+def counted(verdict: Verdict, *, may_repeat: bool) -> Verdict:
+    """Return a verdict, or the denial of what was approved before and may have been done: an approval counts once."""
+    if not verdict.is_approved or not verdict.was_used or may_repeat:
+        return verdict
+    reason = "it was approved before, and may have been done; it counts once"
+    return attrs.evolve(verdict, is_approved=False, is_modified=False, reason=reason)
 
 
 def was_decided(recorder: Recorder, key: str) -> bool:

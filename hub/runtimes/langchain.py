@@ -25,9 +25,9 @@ from typing import Any
 from .. import Hub, HubThread
 from ..actors import Turn
 from ._actors import AgentActor, Said
-from ._langchain import check_can, following
+from ._langchain import following
 from ._langchain_values import output_of
-from ._opening import imported
+from ._opening import check_can, imported
 from .langgraph import messages_for
 from .recorder import Recorder
 

@@ -10,8 +10,9 @@ It captures graphs as turns, those inside of others as well, model calls with to
 arguments, results and errors, hand-overs by ``Command(graph=Command.PARENT)``, and interrupts. ``thread_id`` is the
 session. A graph that is interrupted has ended its turn; resumed, it begins another one in the same session.
 
-What LangGraph tells to no callback: which node of a graph is an agent (say so by ``node_agents``), breakpoints
-(``interrupt_before``), checkpoints, and the denial of a call by the middleware of LangChain where the program itself
+What LangGraph tells to no callback: which node of a graph is an agent (say so by ``node_agents``), checkpoints (say
+which by :func:`record_checkpoints`), breakpoints (``interrupt_before``): a turn that ends at one looks like any other,
+and the denial of a call by the middleware of LangChain where the program itself
 answers in another process than the one that was interrupted. Retrievers and custom events are not recorded.
 
 Tested with langgraph 1.0.0 and 1.2.24, langchain-core 1.0.0 and 1.8.3, langchain 1.0.0 and 1.5.2.
@@ -19,7 +20,6 @@ Tested with langgraph 1.0.0 and 1.2.24, langchain-core 1.0.0 and 1.8.3, langchai
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -31,15 +31,15 @@ from ..actors import Turn
 from ..context import current, scope
 from ..errors import ConfigurationError
 from ._actors import AgentActor, Said
-from ._langchain import check_can, check_recorder, correlation_of, following
+from ._langchain import checkpoints_of, correlation_of, following
 from ._langchain_runs import answering
-from ._langchain_values import Question, answer_of, output_of, questions_of
-from ._opening import imported
-from ._questions import check_asked
+from ._langchain_values import Suspended, answer_of, output_of, questions_of
+from ._opening import check_can, check_recorder, imported
+from ._questions import Question, counted, decided, decided_blocking
 from .recorder import Recorder
 from .verdict import Verdict
 
-__all__ = ("from_langgraph", "record", "resume", "resume_blocking")
+__all__ = ("from_langgraph", "record", "record_checkpoints", "resume", "resume_blocking")
 
 Answer = Callable[[Any, Verdict], Any]
 """Makes what a node's ``interrupt()`` returns of its interrupt and the verdict."""
@@ -54,6 +54,20 @@ def record(hub: Hub | HubThread, *, node_agents: Collection[str] = (), **setting
     """
     imported("langgraph.types", "langgraph")
     return following(hub, "langgraph", node_agents, **settings)
+
+
+def record_checkpoints(recorder: Recorder, checkpointer: Any) -> None:
+    """Record what a checkpointer saves, from now on: a ``langgraph.checkpoint.saved`` for each checkpoint.
+
+    It is a :class:`~hubwire.GenericEvent` of the run that was at work, with ``thread_id``, ``checkpoint_id``,
+    ``namespace`` of a graph inside of another, ``source`` and ``step``; nothing of what was saved is in it. It comes
+    when the checkpointer has returned. LangGraph tells this to no callback: ``put`` and ``aput`` of this one object
+    are wrapped, until the recorder is closed. Called again for the same two, it does nothing.
+
+    Raises :class:`~hubwire.errors.ConfigurationError` for what is no checkpointer, and for a recorder that is closed.
+    """
+    check_recorder("record_checkpoints", recorder)
+    checkpoints_of(recorder, checkpointer)
 
 
 async def resume(
@@ -75,6 +89,9 @@ async def resume(
     reason. Any other ``interrupt(value)`` is an approval of ``value["action"]``, or of the node's name, and returns
     True or False; what an approver has modified counts as False. ``answer(interrupt, verdict)`` makes another value.
 
+    A breakpoint (``interrupt_before``, ``interrupt_after``) is no question: it names no action, and a graph can only go
+    on from it, not be told no. So it is not asked about, and a graph that stops at one is returned as it is.
+
     Raises what the graph raises, and :class:`~hubwire.errors.HubClosed` if the hub ends before it has decided: then the
     graph still waits.
     """
@@ -86,14 +103,8 @@ async def resume(
         return (await graph.aget_state(config)).values
     while waiting:
         with _place(recorder, waiting):
-            verdicts = await asyncio.gather(
-                *(
-                    recorder.decide(question.key, question.action, question.arguments, agent=each.agent)
-                    for each in waiting
-                    for question in each.questions
-                )
-            )
-        verdicts = _counted(recorder, verdicts, may_repeat=may_repeat)
+            verdicts = await decided(recorder, _questions(waiting))
+        verdicts = [counted(verdict, may_repeat=may_repeat) for verdict in verdicts]
         command, passed = _command(waiting, verdicts, answer)
         with answering(recorder, passed):
             result = await graph.ainvoke(command, config, **settings)
@@ -119,12 +130,8 @@ def resume_blocking(
         return graph.get_state(config).values
     while waiting:
         with _place(recorder, waiting):
-            verdicts = [
-                recorder.decide_blocking(question.key, question.action, question.arguments, agent=each.agent)
-                for each in waiting
-                for question in each.questions
-            ]
-        verdicts = _counted(recorder, verdicts, may_repeat=may_repeat)
+            verdicts = decided_blocking(recorder, _questions(waiting))
+        verdicts = [counted(verdict, may_repeat=may_repeat) for verdict in verdicts]
         command, passed = _command(waiting, verdicts, answer)
         with answering(recorder, passed):
             result = graph.invoke(command, config, **settings)
@@ -172,7 +179,7 @@ class _Waiting:
     thread: str
     interrupt: Any
     agent: str | None
-    questions: Sequence[Question]
+    suspended: Sequence[Suspended]
 
 
 def _place(recorder: Recorder, waiting: Sequence[_Waiting]) -> AbstractContextManager[object]:
@@ -237,16 +244,12 @@ def _waiting_of(task: Any, thread: str, agent: str | None, answered: int) -> lis
     ]
 
 
-def _counted(recorder: Recorder, verdicts: Sequence[Verdict], *, may_repeat: bool) -> list[Verdict]:
-    """Let an approval count once, and a hub that could not be asked decide nothing."""
-    counted: list[Verdict] = []
-    for verdict in verdicts:
-        check_asked(recorder, verdict, "what the graph waits for")
-        if verdict.is_approved and verdict.was_used and not may_repeat:
-            reason = "it was approved before, and may have been done; it counts once"
-            verdict = attrs.evolve(verdict, is_approved=False, is_modified=False, reason=reason)  # noqa: PLW2901
-        counted.append(verdict)
-    return counted
+def _questions(waiting: Sequence[_Waiting]) -> list[Question]:
+    return [
+        Question(key=each.key, action=each.action, arguments=each.arguments, agent=wait.agent)
+        for wait in waiting
+        for each in wait.suspended
+    ]
 
 
 def _command(
@@ -256,8 +259,8 @@ def _command(
     types: Any = imported("langgraph.types", "langgraph")
     answers, passed, rest = {}, {}, list(verdicts)
     for each in waiting:
-        own, rest = rest[: len(each.questions)], rest[len(each.questions) :]
-        if answer is not None and not all(question.is_tool for question in each.questions):
+        own, rest = rest[: len(each.suspended)], rest[len(each.suspended) :]
+        if answer is not None and not all(one.is_tool for one in each.suspended):
             answers[each.interrupt.id] = answer(each.interrupt, own[0])
         else:
             answers[each.interrupt.id] = answer_of(each.interrupt, own)

@@ -9,10 +9,11 @@ tokens where the model tells them, streamed or not, and tool calls with argument
 for a person is recorded as called when it has its answer and goes on, not while it waits.
 
 What LlamaIndex shows to no handler: the answer that a program itself gives to a tool that waits (:func:`resume` asks
-the hub instead), and attempts that the client library of a model repeats. Cancelling what awaits a handler leaves the
-run at work: ``handler.cancel_run()`` ends it, and only that is recorded as its end.
+the hub instead), what a step that has ended with an ``InputRequiredEvent`` waits for in another process, and attempts
+that the client library of a model repeats. Cancelling what awaits a handler leaves the run at work:
+``handler.cancel_run()`` ends it, and only that is recorded as its end.
 
-Tested with llama-index-core 0.14.25 and llama-index-workflows 2.26.1.
+Tested with llama-index-core 0.14.12 and 0.14.25, llama-index-workflows 2.26.1.
 """
 
 from __future__ import annotations
@@ -25,10 +26,14 @@ import anyio
 
 from .. import Hub, HubThread
 from ..actors import Turn
+from ..errors import ConfigurationError, HubClosed
 from ._actors import AgentActor, Said
-from ._llama_spans import Run, Telling, answer_of, fields_of
-from ._opening import imported, opened
-from ._questions import check_asked
+from ._capture import captured
+from ._llama_asking import Asking, Wait
+from ._llama_spans import Telling
+from ._llama_values import answer_of
+from ._opening import check_can, check_recorder, imported, opened
+from ._settings import flag, name_of
 from .recorder import Recorder
 from .verdict import Verdict
 
@@ -65,33 +70,44 @@ async def resume(
     session: str | None = None,
     answer: Callable[[Any, Verdict], Any] | None = None,
     on_event: Callable[[Any], object] | None = None,
+    may_repeat: bool = False,
 ) -> Any:
     """Ask the hub whenever a run waits for a person, and return the run's result.
 
     ``handler`` is what ``agent.run()`` has returned; its stream of events is read here, and ``on_event`` is called with
-    each of them. ``answer(event, verdict)`` makes the event that is sent back; by default a ``HumanResponseEvent`` with
-    the fields of the request, ``response`` ``"yes"`` or ``"no"``, ``reason``, and ``arguments`` where the approver has
-    changed them. ``session`` names the conversation in the key of the question, which else is that of this run.
+    each of them. What waits at the same time is asked at the same time. A tool that waits is asked about by its name
+    and arguments, or by ``action`` and ``arguments`` of its request. ``answer(event, verdict)`` makes the event that is
+    sent back; by default a ``HumanResponseEvent`` with the fields of the request, ``response`` ``"yes"`` or ``"no"``,
+    ``reason``, and ``arguments`` where the approver has changed them. Where one answer would go to several that wait
+    (``requirements`` tell them apart), it is a yes only if all of them are approved.
 
-    Raises what the run raises; and :class:`~hubwire.errors.HubClosed` if the hub ends before it has decided, and then
-    the run is cancelled: it would wait for ever.
+    ``session`` names the conversation in the key of the question, which else is that of this run. With it a run that
+    goes on in another process, from ``Context.from_dict()``, has the same question; of what waits there without
+    ``requirements``, the request is lost, so the tool's name and arguments are asked about, and ``answer`` is called
+    with the call. An approval counts once: a call that may have been made before a crash is denied, unless
+    ``may_repeat``.
+
+    Raises what the run raises, and :class:`~hubwire.errors.HubClosed` if the hub ends before it has decided: then the
+    run still waits. If ``answer`` or ``on_event`` raises, the run is cancelled.
     """
+    check_recorder("resume", recorder)
+    check_can("resume", handler, "stream_events", "run: give what agent.run(...) has returned")
+    for argument, given in (("answer", answer), ("on_event", on_event)):
+        if given is not None and not callable(given):
+            raise ConfigurationError(f"resume(): {argument} is a function, not {captured(given, 100)!r}")
+    if session is not None:
+        name_of("resume(): session", session)
+    flag("resume(): may_repeat", may_repeat)
     events = imported("workflows.events", "llama_index")
-    telling = getattr(recorder, "telling", None)
-    respond = answer or (lambda event, verdict: _response(events, event, verdict))
-
-    async def decide(event: Any) -> None:
-        run = None if telling is None else telling.run_of(handler.run_id)
-        key, action, arguments, parent = _question(event, run)
-        verdict = await recorder.decide(f"{session or handler.run_id}:{key}", action, arguments, parent=parent)
-        check_asked(recorder, verdict, action)
-        handler.ctx.send_event(respond(event, verdict))
-
+    asking = Asking(recorder, handler, session=session, answer=answer, may_repeat=may_repeat)
     failures: list[Exception] = []
 
-    async def decide_or_end(event: Any) -> None:
+    async def decide(wait: Wait) -> None:
         try:
-            await decide(event)
+            await asking.decide(wait)
+        except HubClosed as error:
+            failures.append(error)
+            tasks.cancel_scope.cancel()  # the run waits on, for a hub that can be asked
         except Exception as error:  # noqa: BLE001 - it is raised below, in the place of the run's
             failures.append(error)
             await handler.cancel_run()  # it would wait for ever
@@ -99,14 +115,19 @@ async def resume(
     result: Any = None
     async with anyio.create_task_group() as tasks:
         try:
+            await asking.begin(lambda wait: tasks.start_soon(decide, wait))
             async for event in handler.stream_events():
                 if on_event is not None:
                     on_event(event)
                 if isinstance(event, events.InputRequiredEvent):
-                    tasks.start_soon(decide_or_end, event)
+                    tasks.start_soon(decide, asking.take(event))
             result = await handler
         except Exception as error:  # noqa: BLE001 - a group would raise a group of it
             failures.append(error)
+            if not handler.is_done():
+                await handler.cancel_run()
+        finally:
+            asking.end()
         tasks.cancel_scope.cancel()
     if failures:
         raise failures[0]
@@ -120,6 +141,7 @@ def from_llama_index(agent: Any, *, name: str | None = None, **settings: Any) ->
     :class:`~hubwire.runtimes.AgentActor`.
     """
     messages = imported("llama_index.core.llms", "llama_index")
+    check_can("from_llama_index", agent, "run", "agent or workflow")
     active = imported("llama_index_instrumentation.span", "llama_index").active_span_id
 
     async def answer(said: str, history: Sequence[Said], turn: Turn) -> Any:  # noqa: ARG001 - as all answers
@@ -151,19 +173,25 @@ def _handlers(telling: Telling) -> tuple[Any, Any]:
     spans: Any = imported("llama_index.core.instrumentation.span_handlers", "llama_index").BaseSpanHandler
     events: Any = imported("llama_index.core.instrumentation.event_handlers", "llama_index").BaseEventHandler
 
+    def tell(method: Callable[..., None], *args: Any) -> None:
+        try:
+            method(*args)
+        except BaseException as error:  # noqa: BLE001 - the dispatcher would swallow it, and none would know
+            telling.failed(method.__name__, error)
+
     class HubwireSpanHandler(spans):  # type: ignore[misc]  # its class is known when it is installed
         """Tells a recorder of spans."""
 
         def span_enter(
             self, id_: str, bound_args: Any, instance: Any = None, parent_id: Any = None, tags: Any = None, **_: Any
         ) -> None:
-            telling.enter(id_, bound_args.arguments, instance, parent_id, tags)
+            tell(telling.enter, id_, bound_args.arguments, instance, parent_id, tags)
 
         def span_exit(self, id_: str, *_: Any, result: Any = None, **__: Any) -> None:
-            telling.exit(id_, result)
+            tell(telling.exit, id_, result)
 
         def span_drop(self, id_: str, *_: Any, err: Any = None, **__: Any) -> None:
-            telling.drop(id_, err)
+            tell(telling.drop, id_, err)
 
         def new_span(self, *_: Any, **__: Any) -> None:
             """None: the handler keeps its own."""
@@ -174,28 +202,6 @@ def _handlers(telling: Telling) -> tuple[Any, Any]:
         """Tells a recorder of events."""
 
         def handle(self, event: Any, **_: Any) -> None:
-            telling.handle(event)
+            tell(telling.handle, event)
 
     return HubwireSpanHandler(), HubwireEventHandler()
-
-
-def _question(event: Any, run: Run | None) -> tuple[str, str, Any, str | None]:
-    """Return key, action, arguments and parent of what an event asks a person."""
-    said = fields_of(event)
-    parent = None if run is None else run.turn
-    calls = list(run.waiting.values()) if run is not None else []
-    call = calls[0] if len(calls) == 1 else None
-    key = said.get("waiter_id") or (call.tool_id if call is not None else repr(sorted(said.items())))
-    if isinstance(said.get("action"), str):
-        return str(key), said["action"], said.get("arguments"), parent
-    if call is not None:
-        return str(key), call.tool_name, dict(call.tool_kwargs), parent
-    return str(key), "answer", said, parent
-
-
-def _response(events: Any, event: Any, verdict: Verdict) -> Any:
-    fields = {name: value for name, value in fields_of(event).items() if name != "prefix"}
-    fields |= {"response": "yes" if verdict.is_approved else "no", "reason": verdict.reason}
-    if verdict.is_modified:
-        fields["arguments"] = verdict.arguments
-    return events.HumanResponseEvent(**fields)
