@@ -49,6 +49,7 @@ _TURN_SECONDS: Final = 0.002
 _SWEEP_SECONDS: Final = 1.0
 _LATE_NS: Final = 1_000_000_000
 _AGENTS_MAX: Final = 10_000
+"""How many agents one recorder registers."""
 
 
 class Bringing:
@@ -275,6 +276,8 @@ class Bringing:
     # -- agents --
 
     async def _agent_id(self, face: Any, name: str) -> str | None:
+        if name not in self._agent_ids and len(self._agent_ids) >= _AGENTS_MAX:
+            name = self._agent  # where strangers name themselves, they would fill the hub with agents
         if name in self._agent_ids:
             return self._agent_ids[name]
         agent_id: str | None = None
@@ -286,8 +289,7 @@ class Bringing:
         except HubError as error:  # as a name that no agent can have, or an arbiter that denies it
             _log.problem("an agent of a runtime could not be registered", error, source=self._source, agent=name)
             agent_id = name
-        if len(self._agent_ids) < _AGENTS_MAX:
-            self._agent_ids[name] = agent_id
+        self._agent_ids[name] = agent_id
         return agent_id
 
     # -- approvals --
@@ -296,7 +298,7 @@ class Bringing:
         try:
             await self._asked(face, entry, agent)
         except NotFound:  # the agent has left the hub since it was registered
-            del self._agent_ids[name]
+            self._agent_ids.pop(name, None)
             await self._asked(face, entry, await self._agent_id(face, name) or name)
 
     async def _asked(self, face: Any, entry: Entry, agent: str) -> None:

@@ -76,7 +76,9 @@ def error_message(error: object) -> str:
         return ""
     try:
         return _cut(str(error), _ERROR_CHARS_MAX)
-    except Exception as again:  # noqa: BLE001 - what a stranger's __str__ raises must not reach the runtime
+    except KeyboardInterrupt:
+        raise
+    except BaseException as again:  # noqa: BLE001 - what a stranger's __str__ raises must not reach the runtime
         return f"(its text raised {_class_name(again)})"
 
 

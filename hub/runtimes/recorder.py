@@ -531,7 +531,8 @@ class Recorder:
             wall, tick = told, tick - (wall - told)
         parent = None if parent is None else key_text(parent)
         key = key if step in _WITHOUT_KEY else key_text(key)
-        return Entry(step, key, parent, wall, tick, place() if parent is None else None, fields, size)
+        context = place() if parent is None and step not in _OF_SPANS else None
+        return Entry(step, key, parent, wall, tick, context, fields, size)
 
     def failed(self, method: str, error: BaseException) -> None:
         """Count what has failed in a callback of an adapter, and must not reach the runtime; the first is logged."""
@@ -552,5 +553,8 @@ _LOOK_SECONDS: Final = 0.2
 _STREAMS_MAX: Final = 10_000
 
 _NAMES = frozenset({"agent", "name", "call_id", "correlation", "session"})
+
+_OF_SPANS = frozenset({"end", "fail", "discard", "release", "progress", "usage", "mark"})
+"""What is said of that which has begun, where the context is known from."""
 
 _WITHOUT_KEY = frozenset({"hand_over", "error", "fact", "mark"})
