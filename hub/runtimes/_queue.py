@@ -171,7 +171,8 @@ class Queue:
 
     def _has_room(self, entry: Entry, grade: Grade) -> bool:
         count, size = len(self._entries) + len(self._open), self._bytes + entry.size
-        if self.is_closed or count >= grade.value * self._count_max or size >= grade.value * self._bytes_max:
+        share: float = grade._value_  # the same as .value, which is a function in Python 3.11
+        if self.is_closed or count >= share * self._count_max or size >= share * self._bytes_max:
             self._refuse(entry)
             return False
         return True

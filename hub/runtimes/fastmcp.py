@@ -137,7 +137,7 @@ def _request(method: str, name: str, context: Any) -> Request:
 
 
 def _outcome_of_tool(result: Any) -> Outcome:
-    if (asking := getattr(result, "input_required", None)) is not None:
+    if (asking := result.__dict__.get("input_required")) is not None:
         return Outcome(waits=waits_for(asking.input_requests))
     if result.is_error:
         return Outcome(error="\n".join(_texts(result.content)) or "the tool says that it has failed")
@@ -145,14 +145,14 @@ def _outcome_of_tool(result: Any) -> Outcome:
 
 
 def _outcome_of_read(result: Any) -> Outcome:
-    if (asking := getattr(result, "input_required", None)) is not None:
+    if (asking := result.__dict__.get("input_required")) is not None:
         return Outcome(waits=waits_for(asking.input_requests))
     contents = [each.content for each in result.contents]
     return Outcome(contents[0] if len(contents) == 1 else contents)
 
 
 def _outcome_of_prompt(result: Any) -> Outcome:
-    if (asking := getattr(result, "input_required", None)) is not None:
+    if (asking := result.__dict__.get("input_required")) is not None:
         return Outcome(waits=waits_for(asking.input_requests))
     return Outcome(result.messages)
 
