@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -14,6 +15,7 @@ import pytest
 pytest.importorskip("agno", reason="Agno is not installed: pip install 'hubwire[agno]'")
 
 from agno.agent import Agent
+from agno.db.in_memory import InMemoryDb
 from agno.models.base import Model
 from agno.models.message import Message, MessageMetrics
 from agno.models.response import ModelResponse
@@ -22,6 +24,7 @@ from agno.tools import tool
 from agno.tools.function import FunctionCall
 
 from hubwire import Event, Hub, HubThread
+from hubwire.errors import ConfigurationError, HubClosed
 from hubwire.listeners import AuditLog
 from hubwire.runtimes import Recorder
 from hubwire.runtimes.agno import AgnoRecorder, from_agno, record, resume
@@ -396,3 +399,166 @@ async def test_an_agent_answers_envelopes_and_remembers_the_channel() -> None:
     assert answers == ["one", "two"]
     past = [(each.role, each.content) for each in agent.model.asked[1] if each.role != "system"]
     assert past == [("user", "ann: how many?"), ("assistant", "one"), ("user", "how many?")]
+
+
+async def test_a_stream_whose_loop_was_closed_has_not_ended_well() -> None:
+    """A loop closes its generators where it is run by `asyncio.run`, and nowhere else."""
+
+    async def begin() -> Any:
+        stream = agent_of(ANSWER).arun("go", stream=True)
+        await anext(stream)
+        return stream
+
+    def in_a_loop_of_its_own() -> None:
+        loop = asyncio.new_event_loop()
+        stream = loop.run_until_complete(begin())
+        loop.close()
+        del stream
+
+    async def work(recorder: AgnoRecorder) -> None:
+        await asyncio.to_thread(in_a_loop_of_its_own)
+        await recorder.flush()
+        assert recorder.statistics().open == 0, "it is open until the recorder is closed"
+
+    events = await recorded(work)
+    (abandoned,) = of(events, "turn.abandoned")
+    assert abandoned.reason == "what it yields was read no further"
+    assert len(of(events, "model.abandoned")) == 1
+
+
+async def test_what_a_reader_throws_into_a_stream_reaches_agno() -> None:
+    async def work(recorder: AgnoRecorder | None) -> list[str]:
+        said = []
+        stream = agent_of(ANSWER).arun("go", stream=True)
+        await anext(stream)
+        said.append((await stream.athrow(ValueError("enough"))).event)
+        blocking = agent_of(ANSWER).run("go", stream=True)
+        next(blocking)
+        said.append(blocking.throw(ValueError("enough")).event)
+        await stream.aclose()
+        blocking.close()
+        if recorder is not None:
+            await recorder.flush()
+            assert recorder.statistics().open == 0
+        return said
+
+    without = await work(None)
+    heard: list[Any] = []
+
+    async def with_one(recorder: AgnoRecorder) -> None:
+        heard.extend(await work(recorder))
+
+    events = await recorded(with_one)
+    assert heard == without == ["RunError", "RunError"]
+    assert of(events, "turn.ended") == []
+
+
+async def test_a_run_in_the_background_ends_when_it_has_ended() -> None:
+    background = pytest.importorskip("agno.run.background", reason="Agno tells the end of them since 3.1")
+
+    async def work(recorder: AgnoRecorder) -> None:
+        agent = agent_of(call("search", query="x"), ANSWER, tools=[search], db=InMemoryDb())
+        response = await agent.arun("go", background=True)
+        assert response.status.value == "PENDING"
+        failing = await agent_of(ConnectionError("no model"), db=InMemoryDb()).arun("go", background=True)
+        await background.await_background_runs()
+        assert (response.content, failing.status.value) == (ANSWER, "ERROR")
+
+    events = await recorded(work)
+    (started, _), (ended,) = of(events, "turn.started"), of(events, "turn.ended")
+    assert (ended.turn_id, ended.content_preview) == (started.turn_id, ANSWER)
+    assert {event.turn_id for event in of(events, "tool.completed")} == {started.turn_id}
+    assert [event.seq < ended.seq for event in of(events, "tool.completed")] == [True]
+    assert len(of(events, "turn.failed")) == 1
+
+
+async def test_a_class_of_the_programs_own_is_a_team_too() -> None:
+    class Crew(Team):
+        pass
+
+    async def work(recorder: AgnoRecorder) -> None:
+        for answer in (ANSWER, ConnectionError("no model here")):
+            crew = Crew(name="crew", model=Scripted(answer), members=[agent_of("x")], telemetry=False)
+            assert [each async for each in crew.arun("go", stream=True)]
+
+    events = await recorded(work)
+    assert [event.content_preview.strip() for event in of(events, "turn.ended")] == [ANSWER]
+    assert [event.error_message for event in of(events, "turn.failed")] == ["no model here"]
+
+
+async def test_a_model_that_raises_stop_iteration_has_failed() -> None:
+    class Stopping(Scripted):
+        def invoke(self, *args: Any, **kwargs: Any) -> ModelResponse:
+            raise StopIteration("no more")
+
+    def work(recorder: AgnoRecorder) -> None:
+        Agent(name="coder", model=Stopping(), telemetry=False).run("go")
+
+    events = await recorded(lambda recorder: asyncio.to_thread(work, recorder))
+    assert [event.error_type for event in of(events, "model.failed")] == ["StopIteration"]
+
+
+async def test_what_others_have_wrapped_meanwhile_records_once() -> None:
+    before = Agent.arun
+    async with Hub() as hub:
+        first = record(hub)
+        ours: Any = Agent.arun
+
+        def others(self: Agent, *args: Any, **kwargs: Any) -> Any:
+            return ours(self, *args, **kwargs)
+
+        setattr(Agent, "arun", others)  # noqa: B010 - as a library that traces does
+        await first.aclose()
+    try:
+        events = await recorded(lambda _: agent_of(ANSWER).arun("go"))
+    finally:
+        setattr(Agent, "arun", before)  # noqa: B010
+    assert len(of(events, "turn.started")) == 1
+
+
+@pytest.mark.parametrize("may_repeat", [False, True])
+async def test_a_call_that_may_have_been_made_before_a_crash_is_not_made_again(may_repeat: bool) -> None:
+    """The first process has used its approval, and was killed before it has saved what came of it."""
+    made = []
+
+    @tool(requires_confirmation=True)
+    def ship(amount: int) -> str:
+        """Ship."""
+        made.append(amount)
+        return "shipped"
+
+    agent = agent_of(call("ship", amount=3), "done", tools=[ship])
+    saved = await agent.arun("go")
+    store = MemoryStore()
+    for process in range(2):
+        agent.model = Scripted("done")
+        response = copy.deepcopy(saved)
+        async with Hub(store) as hub, record(hub) as recorder, anyio.create_task_group() as tasks:
+            tasks.start_soon(approve_all, hub)
+            assert (await resume(recorder, agent, response, may_repeat=may_repeat)).content == "done"
+            tasks.cancel_scope.cancel()
+        assert made == ([3, 3] if may_repeat and process else [3])
+    if not may_repeat:
+        assert any("it is not made again" in str(each.content) for each in agent.model.asked[-1])
+
+
+async def test_a_hub_that_ends_while_it_is_asked_denies_nothing() -> None:
+    agent = agent_of(call("deploy", target="live"), "done", tools=[deploy])
+    response = await agent.arun("go")
+    async with Hub() as hub:
+        resuming = asyncio.ensure_future(resume(record(hub), agent, response))
+        async for _ in hub.events(after=-1, pattern="approval.challenge_issued"):
+            break
+    with pytest.raises(HubClosed, match="the run still waits"):
+        await resuming
+    assert response.is_paused
+    assert not response.active_requirements[0].is_resolved()
+
+
+@pytest.mark.parametrize("given", [None, 3, "run", {"is_paused": True}])
+async def test_resume_says_what_it_takes(given: Any) -> None:
+    async with Hub() as hub, record(hub) as recorder:
+        with pytest.raises(ConfigurationError, match=r"what agent\.run\(\) or arun\(\) has returned"):
+            await resume(recorder, agent_of(), given)
+        with pytest.raises(ConfigurationError, match="its first argument is a recorder"):
+            await resume(given, agent_of(), given)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import gc
 import json
+import logging
 import warnings
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -27,6 +30,7 @@ from google.adk.tools import AgentTool, FunctionTool
 from google.genai import types
 
 from hubwire import Event, Hub, HubThread
+from hubwire.errors import ConfigurationError, HubClosed
 from hubwire.listeners import AuditLog
 from hubwire.runtimes import Recorder
 from hubwire.runtimes.google_adk import GoogleADKRecorder, from_google_adk, record, resume
@@ -529,3 +533,113 @@ async def test_an_agent_answers_envelopes_and_remembers_the_channel() -> None:
     assert answers == ["one", "two"]
     past = [(each.role, "".join(part.text or "" for part in each.parts)) for each in model.asked[1]]
     assert past == [("user", "ann: how many?"), ("model", "one"), ("user", "how many?")]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of ADK's tasks, whose loop is closed
+async def test_a_run_whose_loop_was_closed_has_not_ended_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("asyncio", "opentelemetry.context"):  # pytest keeps what is logged, and the frames with it
+        monkeypatch.setattr(logging.getLogger(name), "disabled", True)
+
+    async def begin(recorder: Recorder) -> Any:
+        agent = LlmAgent(name="coder", model=scripted(call("search", query="x"), text(ANSWER)), tools=[search])
+        runner = runner_of(agent, recorder)
+        await runner.session_service.create_session(app_name="job", user_id="ann", session_id="s1")
+        stream = runner.run_async(user_id="ann", session_id="s1", new_message=said("go"))
+        await anext(stream)
+        return stream
+
+    def in_a_loop_of_its_own(recorder: Recorder) -> None:
+        loop = asyncio.new_event_loop()
+        stream = loop.run_until_complete(begin(recorder))
+        loop.close()
+        del stream
+        gc.collect()
+
+    async def work(recorder: GoogleADKRecorder) -> None:
+        await asyncio.to_thread(in_a_loop_of_its_own, recorder)
+        await recorder.flush()
+        assert recorder.statistics().open == 0, "it is open until the recorder is closed"
+
+    events = await recorded(work)
+    assert [event.reason for event in of(events, "turn.abandoned")] == ["the events of the run were read no further"]
+
+
+async def test_what_a_callback_answers_in_the_agents_place_is_its_answer() -> None:
+    def remember(callback_context: Any) -> types.Content:
+        return types.Content(role="model", parts=text("as before"))
+
+    async def work(recorder: GoogleADKRecorder) -> None:
+        agent = LlmAgent(name="coder", model=scripted(), before_agent_callback=remember)
+        assert answer_of(await run(runner_of(agent, recorder), "go")) == "as before"
+
+    events = await recorded(work)
+    assert [event.content_preview for event in of(events, "turn.ended")] == ["as before"]
+    assert of(events, "model.called") == []
+
+
+async def test_an_object_that_raises_what_is_no_exception_does_not_end_the_run() -> None:
+    class Rude(BaseException):
+        pass
+
+    class Raising:
+        def __init__(self, error: type[BaseException]) -> None:
+            self.__dict__["error"] = error
+
+        def __getattr__(self, name: str) -> Any:
+            raise self.__dict__["error"]
+
+    async with Hub() as hub, record(hub) as recorder:
+        for error in (Rude, SystemExit, GeneratorExit, asyncio.CancelledError):
+            context = Raising(error)
+            await recorder.plugin.after_tool_callback(tool=None, tool_args={}, tool_context=context, result={})
+        assert recorder.statistics().failures == 4
+
+
+@pytest.mark.parametrize("may_repeat", [False, True])
+async def test_a_call_that_may_have_been_made_before_a_crash_is_not_made_again(may_repeat: bool) -> None:
+    """The first process has used its approval, and was killed before its session was saved."""
+    made = []
+
+    def ship(amount: int) -> str:
+        made.append(amount)
+        return "shipped"
+
+    model = scripted(call("ship", amount=3), text("done"), text("done"))
+    runner = runner_of(LlmAgent(name="coder", model=model, tools=[FunctionTool(ship, require_confirmation=True)]))
+    await run(runner, "go")
+    saved, store = copy.deepcopy(runner.session_service.sessions), MemoryStore()
+    for process in range(2):
+        runner.session_service.sessions = copy.deepcopy(saved)
+        async with Hub(store) as hub, record(hub) as recorder, anyio.create_task_group() as tasks:
+            tasks.start_soon(approve_all, hub)
+            again = runner_of(runner.app.root_agent, recorder)
+            again.session_service = runner.session_service
+            events = await resume(recorder, again, user_id="ann", session_id="s1", may_repeat=may_repeat)
+            assert answer_of(events) == "done"
+            tasks.cancel_scope.cancel()
+        assert made == ([3, 3] if may_repeat and process else [3])
+    told = [str(part.function_response.response) for part in model.asked[-1][-1].parts]
+    assert ("it is not made again" in told[0]) is not may_repeat
+
+
+async def test_a_hub_that_ends_while_it_is_asked_denies_nothing() -> None:
+    model = scripted(call("deploy", target="live"), text("done"))
+    runner = runner_of(LlmAgent(name="coder", model=model, tools=[FunctionTool(deploy, require_confirmation=True)]))
+    await run(runner, "go")
+    async with Hub() as hub:
+        resuming = asyncio.ensure_future(resume(record(hub), runner, user_id="ann", session_id="s1"))
+        async for _ in hub.events(after=-1, pattern="approval.challenge_issued"):
+            break
+    with pytest.raises(HubClosed, match="the run still waits"):
+        await resuming
+    assert len(model.asked) == 1, "it was told of a denial"
+
+
+async def test_resume_says_what_it_takes() -> None:
+    async with Hub() as hub, record(hub) as recorder:
+        given: Any
+        for given in (None, 3, "runner"):
+            with pytest.raises(ConfigurationError, match="takes a Runner of google-adk"):
+                await resume(recorder, given, user_id="ann", session_id="s1")
+            with pytest.raises(ConfigurationError, match="its first argument is a recorder"):
+                await resume(given, given, user_id="ann", session_id="s1")

@@ -135,7 +135,7 @@ async def test_the_complete_sequence_of_the_job() -> None:
         ("coder", "tool.failed", "lint"),
         ("coder", "turn.failed", ""),
         ("coder", "turn.started", ""),
-        ("coder", "approval.approved", "deploy"),
+        ("client", "approval.approved", "deploy"),
         ("coder", "tool.called", "deploy"),
         ("coder", "tool.completed", "deploy"),
         ("coder", "turn.ended", ""),

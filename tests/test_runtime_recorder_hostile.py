@@ -616,3 +616,21 @@ def test_times_that_a_runtime_tells_are_kept() -> None:
     called, completed = asyncio.run(main())
     assert completed.duration_ms == pytest.approx(2500, abs=5)
     assert called.occurred_at < completed.occurred_at < called.at
+
+
+async def test_strangers_that_name_themselves_do_not_fill_the_hub_with_agents(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hubwire.runtimes._bringing._AGENTS_MAX", 3)
+    heard = Heard()
+    async with Hub() as hub:
+        hub.attach(heard)
+        async with Recorder(hub, source="try", agent="client") as recorder:
+            for number in range(100):
+                recorder.begin_turn(f"t{number}", agent=f"stranger {number}")
+                recorder.end(f"t{number}", "done")
+            recorder.record_verdict("q", "deploy", is_passed=True, agent="another stranger")
+        await hub.flush(timeout=30)
+    check_pairs(heard.events)
+    names = [event.name for event in of(heard.events, "agent.registered")]
+    assert names == ["stranger 0", "stranger 1", "stranger 2", "client"]
+    assert len(of(heard.events, "turn.ended")) == 100
+    assert len(of(heard.events, "approval.approved")) == 1

@@ -7,23 +7,27 @@ import functools
 import itertools
 import secrets
 import sys
+import weakref
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
 
 import attrs
 
+from ._adk_contents import parts_of, request_of, text_of
 from ._opening import imported
-from ._settings import PREVIEW_CHARS
+from ._questions import was_decided
 from .recorder import Recorder
 
-__all__ = ("GoogleADKRecorder", "plugin_of", "text_of")
+__all__ = ("GoogleADKRecorder", "plugin_of")
 
 _TRANSFER = "transfer_to_agent"
 _REJECTED = "This tool call is rejected."
 
 _HELD_SECONDS = 0.5
 """A tool that asks for confirmation does so at once: one that has worked for longer is recorded as called."""
+
+_LEFT = "the events of the run were read no further"
 
 _RUNS_MAX = 10_000
 """Runs that were cancelled before their first agent began leave an entry: the oldest of so many is let go."""
@@ -41,14 +45,8 @@ class GoogleADKRecorder(Recorder):
     """A :class:`google.adk.plugins.base_plugin.BasePlugin`, for any number of apps. It may stay when the recorder is
     closed, and does nothing then."""
 
-    reasons: dict[str, str]
-    """Why the hub has denied what :func:`resume` tells ADK of, by the key of the question; "" for what it has approved.
-    """
-
-    @property
-    def keeps_contents(self) -> bool:
-        """Whether contents are recorded whole."""
-        return self._chars != PREVIEW_CHARS
+    denials: dict[str, str]
+    """What the model is told of what the hub has denied, by the key of the question, until it is told."""
 
     def count_failure(self, method: str, error: BaseException) -> None:
         """Count a callback that has failed inside; it returned all the same."""
@@ -73,7 +71,7 @@ class _Run:
 
     turns: dict[tuple[str | None, str], _AgentTurn] = attrs.Factory(dict)
     tools: dict[str, Any] = attrs.Factory(dict)
-    """By ADK's id of the call: its key, the timer that releases it, and the context variable's token."""
+    """By ADK's id of the call: its key, and the calls that it belongs to."""
     transfer: tuple[str, str] | None = None
     """The turn that has transferred, and to which agent."""
     is_prompted: bool = False
@@ -103,6 +101,13 @@ class _Runs:
     def pop(self, context: Any) -> _Run | None:
         return self._runs.pop(context.invocation_id, None)
 
+    def let_go(self, invocation: str, run: _Run) -> bool:
+        """Forget a run. False: it has ended, or begun again."""
+        if self._runs.get(invocation) is not run:
+            return False
+        del self._runs[invocation]
+        return True
+
     def above(self) -> str | None:
         """The tool call that this code belongs to."""
         for each in reversed(_above.get()):
@@ -120,7 +125,9 @@ def _quiet(callback: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[
             return
         try:
             await callback(self, **given)
-        except Exception as error:  # noqa: BLE001 - the run must go on
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the run must go on, whatever an object of it does
             self.recorder.count_failure(callback.__name__, error)
 
     return quiet
@@ -136,6 +143,16 @@ def plugin_of(recorder: GoogleADKRecorder) -> Any:
         def __init__(self) -> None:
             super().__init__(name=f"hubwire-{runs.mark[:-1]}")
             self.recorder = recorder
+
+        @_quiet
+        async def before_run_callback(self, *, invocation_context: Any) -> None:
+            _begin_run(recorder, runs, invocation_context)
+
+        @_quiet
+        async def on_event_callback(self, *, invocation_context: Any, event: Any) -> None:
+            turn = runs.get(invocation_context).turns.get((event.branch, event.author))
+            if turn is not None and not turn.answer and not event.partial:
+                turn.answer = text_of(event.content)  # of a callback that answers in the agent's place
 
         @_quiet
         async def before_agent_callback(self, *, agent: Any, callback_context: Any) -> None:
@@ -167,7 +184,7 @@ def plugin_of(recorder: GoogleADKRecorder) -> Any:
             is_left = isinstance(error, GeneratorExit | asyncio.CancelledError)
             for turn in reversed(_left(runs, invocation_context)):
                 if is_left and not turn.has_transferred:
-                    recorder.discard(turn.key, "the events of the run were read no further")
+                    recorder.discard(turn.key, _LEFT)
                 else:
                     recorder.end(turn.key, turn.answer or None)
 
@@ -183,7 +200,7 @@ def plugin_of(recorder: GoogleADKRecorder) -> Any:
             if turn is None:
                 return
             turn.model = runs.key(context.invocation_id, "model")
-            request = _request_of(llm_request.contents, is_whole=recorder.keeps_contents)
+            request = request_of(llm_request.contents, is_whole=recorder.is_whole)
             recorder.begin_model(turn.model, llm_request.model or "", parent=turn.key, request=request)
 
         @_quiet
@@ -215,6 +232,22 @@ def plugin_of(recorder: GoogleADKRecorder) -> Any:
                 recorder.fail(key, error)
 
     return HubwirePlugin()
+
+
+def _begin_run(recorder: Recorder, runs: _Runs, context: Any) -> None:
+    """A run whose loop is closed, or whose task is destroyed, ends with its context: no callback is called then."""
+    _drop(recorder, runs.pop(context))  # the same invocation, which is resumed
+    weakref.finalize(context, _drop_run, recorder, runs, context.invocation_id, runs.get(context)).atexit = False
+
+
+def _drop_run(recorder: Recorder, runs: _Runs, invocation: str, run: _Run) -> None:
+    if runs.let_go(invocation, run):
+        _drop(recorder, run)
+
+
+def _drop(recorder: Recorder, run: _Run | None) -> None:
+    for turn in () if run is None else reversed(run.turns.values()):
+        recorder.discard(turn.key, _LEFT)
 
 
 def _begin_turn(recorder: Recorder, runs: _Runs, agent: Any, context: Any) -> None:
@@ -276,7 +309,7 @@ def _answer(recorder: Recorder, turn: _AgentTurn, key: str, response: Any) -> No
     }
     recorder.end(
         key,
-        _parts_of(response.content),
+        parts_of(response.content),
         input_tokens=getattr(usage, "prompt_token_count", None),
         output_tokens=getattr(usage, "candidates_token_count", None),
         model=response.model_version,
@@ -290,7 +323,7 @@ def _begin_tool(recorder: GoogleADKRecorder, runs: _Runs, tool: Any, arguments: 
     turn = run.turns.get((context.branch, tool_context.agent_name))
     parent = turn.key if turn is not None else runs.above()
     confirmation = tool_context.tool_confirmation
-    if confirmation is not None and (question := f"{context.session.id}:{call_id}") not in recorder.reasons:
+    if confirmation is not None and not was_decided(recorder, question := f"{context.session.id}:{call_id}"):
         recorder.record_verdict(
             question,
             tool.name,
@@ -300,23 +333,27 @@ def _begin_tool(recorder: GoogleADKRecorder, runs: _Runs, tool: Any, arguments: 
             parent=parent,
         )
     key = runs.key(context.invocation_id, call_id or tool.name)
-    recorder.begin_tool(key, tool.name, parent=parent, arguments=arguments, call_id=call_id, is_held=True)
-    releasing = None
+    seconds = _HELD_SECONDS if confirmation is None and tool.name != _TRANSFER else None
+    recorder.begin_tool(
+        key,
+        tool.name,
+        parent=parent,
+        arguments=arguments,
+        call_id=call_id,
+        is_held=True,
+        held_seconds=seconds,
+    )
     if confirmation is not None and confirmation.confirmed:
         recorder.release(key)
-    elif confirmation is None and tool.name != _TRANSFER:
-        releasing = asyncio.get_running_loop().call_later(_HELD_SECONDS, recorder.release, key)
     before = _above.get()
     _above.set((*before, f"{runs.mark}{key}"))
-    run.tools[call_id or tool.name] = (key, releasing, before)
+    run.tools[call_id] = (key, before)
 
 
 def _leave_tool(runs: _Runs, tool_context: Any) -> str | None:
     """Return the key of a tool call that is open, which is so no more."""
     run = runs.get(tool_context._invocation_context)  # noqa: SLF001
-    key, releasing, before = run.tools.pop(tool_context.function_call_id, (None, None, ()))
-    if releasing is not None:
-        releasing.cancel()
+    key, before = run.tools.pop(tool_context.function_call_id, (None, ()))
     if key is not None:
         _above.set(before)
     return key  # type: ignore[no-any-return]
@@ -329,13 +366,11 @@ def _end_tool(recorder: GoogleADKRecorder, runs: _Runs, tool: Any, tool_context:
         tool_context.actions,
     )
     key = _leave_tool(runs, tool_context)
-    reason = recorder.reasons.pop(f"{context.session.id}:{call_id}", "")
+    denial = recorder.denials.pop(f"{context.session.id}:{call_id}", "")
     confirmation = tool_context.tool_confirmation
     is_rejected = type(result) is dict and result.get("error") == _REJECTED
-    if confirmation is not None and not confirmation.confirmed and is_rejected and reason:
-        result["error"] = (
-            f"{_REJECTED[:-1]}: {reason}"  # in place: a plugin that returns it would end the other callbacks
-        )
+    if confirmation is not None and not confirmation.confirmed and is_rejected and denial:
+        result["error"] = f"{_REJECTED} {denial}"  # in place: a plugin that returns it would end the other callbacks
     if key is None:
         return  # it has failed, and an agent's callback has recovered
     if call_id in (actions.requested_tool_confirmations or ()):
@@ -359,38 +394,3 @@ def _hand_over(recorder: Recorder, runs: _Runs, context: Any, agent: str, to: st
         turn.has_transferred = True
         run.transfer = (turn.key, to)
     recorder.hand_over(agent, to, parent=None if turn is None else turn.key)
-
-
-# -- contents --
-
-
-def text_of(content: Any) -> str:
-    """The text of a content, without the model's thoughts."""
-    parts = getattr(content, "parts", None) or ()
-    return "".join(part.text for part in parts if part.text and not part.thought)
-
-
-def _parts_of(content: Any) -> Any:
-    """The parts of a content that are worth keeping: texts, and calls and responses as mappings."""
-    found: list[Any] = []
-    for part in getattr(content, "parts", None) or ():
-        if part.text:
-            if not part.thought:
-                found.append(part.text)
-        elif part.function_call is not None:
-            found.append({"call": part.function_call.name, "arguments": part.function_call.args})
-        elif part.function_response is not None:
-            found.append({"response_of": part.function_response.name, "response": part.function_response.response})
-        else:
-            found.append("(media)")
-    return found[0] if len(found) == 1 and type(found[0]) is str else found
-
-
-def _request_of(contents: Any, *, is_whole: bool) -> Any:
-    """The messages of a request; only the last one is looked at where the recorder leaves the others out."""
-    contents = contents or ()
-    last = len(contents) - 1
-    return [
-        {"role": each.role, "parts": _parts_of(each)} if is_whole or number == last else ""
-        for number, each in enumerate(contents)
-    ]

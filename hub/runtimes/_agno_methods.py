@@ -6,19 +6,24 @@ import functools
 import inspect
 import itertools
 import threading
-from collections.abc import AsyncIterator, Callable
+import weakref
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
+from ..errors import ConfigurationError
 from ._agno_following import ABOVE, HEARING, AgnoRecorder, Following
 from ._opening import imported
+from ._questions import was_decided
 
 __all__ = ("unwrap", "wrap")
 
 _numbers = itertools.count(1)
 
-_wrapped: list[tuple[type[Any], str, Any, Any]] = []
-"""Class, name, the method that was there, and the one that wraps it."""
+_wrapped: list[tuple[Any, str, Any, Any]] = []
+"""Class or module, name, what was there, and what wraps it."""
+_newest: list[object] = []
+"""What the methods that record have in common. Others may have wrapped them meanwhile, and kept those of before."""
 _lock = threading.Lock()
 
 _TEXT_CHARS = 64 * 1024
@@ -40,6 +45,7 @@ def unwrap(recorder: AgnoRecorder) -> None:
             HEARING.remove(recorder)
         if HEARING:
             return
+        _newest.clear()
         while _wrapped:
             owner, name, before, ours = _wrapped.pop()
             if owner.__dict__.get(name) is ours:
@@ -49,38 +55,46 @@ def unwrap(recorder: AgnoRecorder) -> None:
 def _wrap_all() -> None:
     agent, team = imported("agno.agent", "agno").Agent, imported("agno.team", "agno").Team
     call, model = imported("agno.tools.function", "agno").FunctionCall, imported("agno.models.base", "agno").Model
+    _newest.append(object())
     for owner in (agent, team):
-        for name in ("run", "arun", "continue_run", "acontinue_run"):
-            _wrap(owner, name, functools.partial(_run, is_continued=name.endswith("continue_run")))
+        _wrap(owner, "run", _run)
+        _wrap(owner, "continue_run", _run)
+        _wrap(owner, "arun", _arun)
+        _wrap(owner, "acontinue_run", _arun)
     _wrap(call, "execute", _executed)
     _wrap(call, "aexecute", _aexecuted, is_async=True)
     _wrap(model, "_invoke_with_retry", _invoked)
     _wrap(model, "_ainvoke_with_retry", _ainvoked, is_async=True)
     _wrap(model, "_invoke_stream_with_retry", _streamed)
     _wrap(model, "_ainvoke_stream_with_retry", _astreamed)
+    try:
+        _wrap(imported("agno.run.background", "agno"), "_execute_background", _executed_in_background)
+    except ConfigurationError:
+        pass  # before 3.1
 
 
-def _wrap(owner: type[Any], name: str, by: Callable[..., Any], *, is_async: bool = False) -> None:
-    before = owner.__dict__.get(name)
+def _wrap(owner: Any, name: str, by: Callable[..., Any], *, is_async: bool = False) -> None:
+    before, era = owner.__dict__.get(name), _newest[-1]
     if before is None:
         return  # a version without it
+
     if is_async:
 
         @functools.wraps(before)
         async def ours(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-            return await (by if HEARING else _as_it_was)(before, self, *args, **kwargs)
+            return await (by if era in _newest else _as_it_was)(before, self, *args, **kwargs)
 
     else:
 
         @functools.wraps(before)
         def ours(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-            return by(before, self, *args, **kwargs) if HEARING else before(self, *args, **kwargs)
+            return by(before, self, *args, **kwargs) if era in _newest else before(self, *args, **kwargs)
 
     setattr(owner, name, ours)
     _wrapped.append((owner, name, before, ours))
 
 
-async def _as_it_was(before: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
+async def _as_it_was(before: Any, self: Any, /, *args: Any, **kwargs: Any) -> Any:
     return await before(self, *args, **kwargs)
 
 
@@ -90,13 +104,17 @@ async def _as_it_was(before: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
 class _Run(Following):
     """A run of an agent or a team."""
 
-    def __init__(self, agent: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, is_continued: bool) -> None:
+    def __init__(self, before: Any, agent: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         super().__init__(f"{uuid4()}")
         self._agent = agent
-        self._prefix = "Team" if type(agent).__name__ == "Team" else ""
-        self._args, self._kwargs, self._is_continued = args, kwargs, is_continued
+        self._prefix = "Team" if isinstance(agent, imported("agno.team", "agno").Team) else ""
+        self._args, self._kwargs = args, kwargs
+        self._is_continued = before.__name__.endswith("continue_run")
         self._text = ""
         self._outcome: Any = None
+        self.goes_on: bool = False
+        """Whether it goes on in a task of Agno's, and ends there."""
+        _runs[self.key] = self
 
     def begin(self) -> None:
         self.hear(self._begin, None)
@@ -113,14 +131,25 @@ class _Run(Following):
         )
 
     def end(self, response: Any) -> None:
+        if not self.goes_on:
+            self.hear(self._end, response)
+
+    def _end(self, response: Any) -> None:
         status = getattr(getattr(response, "status", None), "value", "COMPLETED")
         if status == "ERROR":
             self.failed(response.content, "RunError")
         elif status == "CANCELLED":
             self.failed(response.content or "the run was cancelled", "RunCancelled")
+        elif status in ("PENDING", "RUNNING"):
+            reason = "it goes on in the background, where this version of Agno tells its end to nobody"
+            self.tell(lambda recorder: recorder.discard(self.key, reason))
         else:
             content = None if status == "PAUSED" else getattr(response, "content", None)
             self.tell(lambda recorder: recorder.end(self.key, content))
+
+    def left(self) -> None:
+        if not self.goes_on:
+            super().left()
 
     def heard(self, event: Any) -> None:
         """Remember how it ends. In a team's stream there are the events of its members, too."""
@@ -133,29 +162,41 @@ class _Run(Following):
             self._outcome = event
 
     def done(self) -> None:
+        if not self.goes_on:
+            self.hear(self._done, None)
+
+    def _done(self, _: Any) -> None:
         kind = getattr(self._outcome, "event", "")
         if kind.endswith(("RunError", "RunCancelled")):
             self.failed(getattr(self._outcome, "content", None) or getattr(self._outcome, "reason", ""), kind)
         elif self._outcome is not None and not kind:
-            self.end(self._outcome)
+            self._end(self._outcome)
         else:
             self.tell(lambda recorder: recorder.end(self.key, self._text or None))
 
 
-def _run(before: Any, agent: Any, *args: Any, is_continued: bool, **kwargs: Any) -> Any:
-    run = _Run(agent, args, kwargs, is_continued=is_continued)
-    if not inspect.iscoroutinefunction(before) and before.__name__ in ("arun", "acontinue_run"):
-        answer = before(agent, *args, **kwargs)  # nothing runs yet: it is awaited, or read
-        if inspect.iscoroutine(answer):
-            return _awaited(run, answer)
-        return _read(run, answer, run.asteps) if inspect.isasyncgen(answer) else answer
+_runs: weakref.WeakValueDictionary[str, _Run] = weakref.WeakValueDictionary()
+"""Those that are open, by key."""
+
+
+def _run(before: Any, agent: Any, /, *args: Any, **kwargs: Any) -> Any:
+    run = _Run(before, agent, args, kwargs)
     run.begin()
     with run.inside():
         answer = before(agent, *args, **kwargs)
     if inspect.isgenerator(answer):
-        return run.steps(answer, run.heard, run.done)
+        return run.read(run.steps(answer, run.heard, run.done))
     run.end(answer)
     return answer
+
+
+def _arun(before: Any, agent: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """It returns what is awaited or read: nothing runs yet."""
+    run = _Run(before, agent, args, kwargs)
+    answer = before(agent, *args, **kwargs)
+    if inspect.iscoroutine(answer):
+        return _awaited(run, answer)
+    return run.read(run.asteps(answer, run.heard, run.done, run.begin)) if inspect.isasyncgen(answer) else answer
 
 
 async def _awaited(run: _Run, answer: Any) -> Any:
@@ -166,14 +207,20 @@ async def _awaited(run: _Run, answer: Any) -> Any:
     return response
 
 
-async def _read(run: _Run, answer: Any, steps: Any) -> AsyncIterator[Any]:
-    run.begin()
-    following = steps(answer, run.heard, run.done)
-    try:
-        async for item in following:
-            yield item
-    finally:
-        await following.aclose()
+def _executed_in_background(before: Any, response: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """Agno has answered, or streams from a queue, and the run goes on in a task."""
+    run = _runs.get(ABOVE.get() or "")
+    if run is None:
+        return before(response, *args, **kwargs)
+    run.goes_on = True
+    return _finished(run, before(response, *args, **kwargs), response)
+
+
+async def _finished(run: _Run, work: Any, response: Any) -> None:
+    with run.inside():
+        await work
+    run.goes_on = False
+    run.end(response)
 
 
 def _record_verdicts(
@@ -186,9 +233,8 @@ def _record_verdicts(
         if call is None or not call.requires_confirmation or call.confirmed is None:
             continue
         key = f"{each.member_run_id or run_id}:{call.tool_call_id}"
-        if key in recorder.asked:
-            recorder.asked.discard(key)
-            continue
+        if was_decided(recorder, key):
+            continue  # by the hub: it is no verdict of the program's own
         recorder.record_verdict(
             key,
             call.tool_name,
@@ -234,19 +280,20 @@ def _yielded(following: Following, source: Any, steps: Any) -> Any:
         if isinstance(item, str) and len(texts) < 1000:
             texts.append(item)
 
-    return steps(
-        source, heard, lambda: following.tell(lambda recorder: recorder.end(following.key, "".join(texts) or None))
-    )
+    def done() -> None:
+        following.tell(lambda recorder: recorder.end(following.key, "".join(texts) or None))
+
+    return following.read(steps(source, heard, done))
 
 
-def _executed(before: Any, call: Any) -> Any:
+def _executed(before: Any, call: Any, /) -> Any:
     following = _begun_call(call)
     with following.inside():
         outcome = before(call)
     return _ended_call(following, call, outcome)
 
 
-async def _aexecuted(before: Any, call: Any) -> Any:
+async def _aexecuted(before: Any, call: Any, /) -> Any:
     following = _begun_call(call)
     with following.inside():
         outcome = await before(call)
@@ -303,7 +350,7 @@ def _calls_of(response: Any) -> Any:
     return [{"call": each.get("name"), "arguments": each.get("arguments")} for each in called if isinstance(each, dict)]
 
 
-def _invoked(before: Any, model: Any, **kwargs: Any) -> Any:
+def _invoked(before: Any, model: Any, /, **kwargs: Any) -> Any:
     if kwargs.get("retry_with_guidance"):  # it is part of the call that it mends
         return before(model, **kwargs)
     call = _ModelCall(model, kwargs)
@@ -313,7 +360,7 @@ def _invoked(before: Any, model: Any, **kwargs: Any) -> Any:
     return response
 
 
-async def _ainvoked(before: Any, model: Any, **kwargs: Any) -> Any:
+async def _ainvoked(before: Any, model: Any, /, **kwargs: Any) -> Any:
     if kwargs.get("retry_with_guidance"):
         return await before(model, **kwargs)
     call = _ModelCall(model, kwargs)
@@ -323,15 +370,15 @@ async def _ainvoked(before: Any, model: Any, **kwargs: Any) -> Any:
     return response
 
 
-def _streamed(before: Any, model: Any, **kwargs: Any) -> Any:
+def _streamed(before: Any, model: Any, /, **kwargs: Any) -> Any:
     if kwargs.get("retry_with_guidance"):
         return before(model, **kwargs)
     call = _ModelCall(model, kwargs)
-    return call.steps(before(model, **kwargs), call.heard, call.done)
+    return call.read(call.steps(before(model, **kwargs), call.heard, call.done))
 
 
-def _astreamed(before: Any, model: Any, **kwargs: Any) -> Any:
+def _astreamed(before: Any, model: Any, /, **kwargs: Any) -> Any:
     if kwargs.get("retry_with_guidance"):
         return before(model, **kwargs)
     call = _ModelCall(model, kwargs)
-    return call.asteps(before(model, **kwargs), call.heard, call.done)
+    return call.read(call.asteps(before(model, **kwargs), call.heard, call.done))

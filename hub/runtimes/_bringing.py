@@ -48,6 +48,7 @@ _DUE_NS: Final = 200_000_000
 """So often it is looked for what has waited long enough, however much comes."""
 _LATE_NS: Final = 1_000_000_000
 _AGENTS_MAX: Final = 10_000
+"""How many agents one recorder registers."""
 
 
 class Bringing:
@@ -277,6 +278,8 @@ class Bringing:
     # -- agents --
 
     async def _agent_id(self, face: Any, name: str) -> str | None:
+        if name not in self._agent_ids and len(self._agent_ids) >= _AGENTS_MAX:
+            name = self._agent  # where strangers name themselves, they would fill the hub with agents
         if name in self._agent_ids:
             return self._agent_ids[name]
         agent_id: str | None = None
@@ -288,8 +291,7 @@ class Bringing:
         except HubError as error:  # as a name that no agent can have, or an arbiter that denies it
             _log.problem("an agent of a runtime could not be registered", error, source=self._source, agent=name)
             agent_id = name
-        if len(self._agent_ids) < _AGENTS_MAX:
-            self._agent_ids[name] = agent_id
+        self._agent_ids[name] = agent_id
         return agent_id
 
     # -- what other threads and loops wait for --

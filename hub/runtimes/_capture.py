@@ -43,6 +43,8 @@ _WRITTEN = (dt.date, dt.time, dt.timedelta, decimal.Decimal, pathlib.PurePath, u
 
 def captured(value: Any, chars_max: int) -> Any:
     """Return a plain copy of a value, with at most about so many characters of text in it."""
+    if type(value) is str and len(value) <= chars_max and value.isascii():
+        return value
     try:
         return _Copy(chars_max).of(value, 0)
     except KeyboardInterrupt:
@@ -53,6 +55,8 @@ def captured(value: Any, chars_max: int) -> Any:
 
 def short_text(value: object, chars_max: int = _NAME_CHARS_MAX, *, default: str = "") -> str:
     """Return a name or an id of a runtime as plain text; ``default`` for what is empty, or no text."""
+    if type(value) is str and 0 < len(value) <= chars_max and value.isascii():
+        return value
     if type(value) is str:
         text = value
     elif isinstance(value, str):
@@ -66,6 +70,8 @@ def short_text(value: object, chars_max: int = _NAME_CHARS_MAX, *, default: str 
 
 def key_text(key: object) -> str:
     """Return a key as text: whole, or so that long ones that differ anywhere still differ. Raise for what is none."""
+    if type(key) is str and 0 < len(key) < KEY_CHARS_MAX and key.isascii():
+        return key
     text = short_text(key, KEY_CHARS_MAX)
     if not text:
         raise TypeError(f"a key is a text or a number that is unique for what it names, not {_class_name(key)}")
@@ -131,7 +137,7 @@ class _Copy:
         return self._object(value, depth)
 
     def _text(self, text: str) -> str:
-        kept = _cut(text, max(self.left, 0))
+        kept = text if len(text) <= self.left and text.isascii() else _cut(text, max(self.left, 0))
         self.left -= len(kept)
         return kept
 

@@ -184,7 +184,8 @@ class Queue:
 
     def _has_room(self, entry: Entry, grade: Grade) -> bool:
         count, size = len(self._entries) + len(self._open), self._bytes + entry.size
-        is_full = count >= grade.value * self._count_max or size >= grade.value * self._bytes_max
+        share: float = grade._value_  # the same as .value, which is a function in Python 3.11
+        is_full = count >= share * self._count_max or size >= share * self._bytes_max
         if self.is_closed or (is_full and grade is not Grade.END):
             self._refuse(entry)
             return False

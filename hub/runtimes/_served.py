@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import uuid
+import os
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
@@ -12,9 +11,10 @@ import attrs
 
 from ..errors import ConfigurationError
 from ._capture import captured
+from ._settings import name_of
 from .recorder import Recorder
 
-__all__ = ("Call", "Outcome", "Request", "asked", "correlation_of", "serve", "tools_named", "waits_for")
+__all__ = ("Call", "Outcome", "Request", "asked", "asker_of", "correlation_of", "serve", "tools_named", "waits_for")
 
 T = TypeVar("T")
 
@@ -80,9 +80,10 @@ class Call:
     turn: str
     """The key of the turn, or of the call above, that it belongs to."""
     key: str
-    releasing: asyncio.TimerHandle | None = None
     denied: str | None = None
     """Why it was never made."""
+    is_answered: bool = False
+    """What is done later, by tasks that it has begun, is in no request any more."""
 
     def begin(self, arguments: Any) -> None:
         recorder, request = self.recorder, self.request
@@ -93,23 +94,20 @@ class Call:
             parent=self.turn,
             arguments=arguments,
             is_held=True,
+            held_seconds=_HELD_SECONDS,
         )
-        self.releasing = asyncio.get_running_loop().call_later(_HELD_SECONDS, recorder.release, self.key)
 
-    def hold(self) -> None:
-        """Record nothing of it until it is begun again: it waits for a verdict."""
-        if self.releasing is not None:
-            self.releasing.cancel()
+    def leave(self, reason: str) -> None:
+        """It is not made, or not yet."""
+        self.recorder.discard(self.key, reason)
 
     def begin_anew(self, arguments: Any) -> None:
         """It has its verdict, and is made with these arguments."""
-        self.recorder.discard(self.key, "its approval was asked")
         self.key = _new_key()
         self.begin(arguments)
 
     def deny(self, reason: str) -> None:
         self.denied = reason
-        self.recorder.discard(self.key, reason)
 
 
 _newest: ContextVar[Call | None] = ContextVar("hubwire.runtimes.served", default=None)
@@ -136,7 +134,7 @@ async def serve(
         _failed(call, error)
         raise
     finally:
-        call.hold()
+        call.is_answered = True
         _newest.reset(token)
     if (outcome := _harmless(recorder, lambda: look(result))) is None:
         outcome = Outcome()
@@ -170,7 +168,8 @@ def _failed(call: Call, error: BaseException) -> None:
     if call.denied is not None:
         _end_turn(call, {"denied": call.request.tool, "reason": call.denied})
         return
-    cause = _harmless(recorder, lambda: _cause_of(error)) or error
+    found = _harmless(recorder, lambda: _cause_of(error))
+    cause = error if found is None else found
     recorder.fail(call.key, cause)
     if call.above is None:
         recorder.fail(call.turn, cause)
@@ -206,23 +205,20 @@ def _end_turn(call: Call, content: Any) -> None:
 # -- approvals --
 
 
-async def asked(recorder: Recorder, request: Request) -> tuple[str | None, Any]:
+async def asked(recorder: Recorder, request: Request, agent: str | None) -> tuple[str | None, Any]:
     """Ask the hub for approval of a call; return why it is denied or None, and the arguments to make it with.
+
+    It is asked in the name of ``agent``; None: of that which the client calls itself.
 
     The protocol has no id of a call that is unique for good, so each call is a question of its own.
     """
     calls = _calls_of(request)
     for call in calls:
-        call.hold()
+        call.leave("its approval is asked")
     parent = next((call.turn for call in calls if call.recorder is recorder), None)
-    try:
-        verdict = await recorder.decide(
-            f"mcp-{_new_key()}", request.name, request.arguments, agent=request.client, parent=parent
-        )
-    except BaseException:
-        for call in calls:
-            call.recorder.discard(call.key, "its approval was not awaited")
-        raise
+    verdict = await recorder.decide(
+        f"mcp-{_new_key()}", request.name, request.arguments, agent=agent or request.client, parent=parent
+    )
     if not verdict.is_approved:
         for call in calls:
             call.deny(verdict.reason or "denied")
@@ -239,7 +235,7 @@ def _calls_of(request: Request) -> list[Call]:
     """Return what the recorders that there are have of a request: it may have come here through a mounted server."""
     calls: list[Call] = []
     call = _newest.get()
-    while call is not None and _is_same(call.request, request):
+    while call is not None and not call.is_answered and _is_same(call.request, request):
         if any(each.recorder is call.recorder for each in calls):
             break  # a tool that calls one whose name ends its own
         calls.append(call)
@@ -255,6 +251,11 @@ def tools_named(function: str, tools: Collection[Any]) -> frozenset[str]:
     if not tools:
         raise ConfigurationError(f"{function}() takes the names of the tools whose calls have to be approved")
     return frozenset(tools)
+
+
+def asker_of(agent: Any) -> str | None:
+    """Return in whose name a hub is asked; raise for what is no name."""
+    return None if agent is None else name_of("agent", agent)
 
 
 # -- parts --
@@ -301,18 +302,20 @@ def _is_same(above: Request, request: Request) -> bool:
 
 def _nearest(recorder: Recorder) -> Call | None:
     call = _newest.get()
-    while call is not None and call.recorder is not recorder:
+    while call is not None and (call.recorder is not recorder or call.is_answered):
         call = call.around
     return call
 
 
 def _new_key() -> str:
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
 
 
 def _harmless(recorder: Recorder, function: Callable[[], T]) -> T | None:
     try:
         return function()
-    except Exception as error:  # noqa: BLE001 - a request that cannot be read is answered all the same
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a request that cannot be read is answered all the same
         recorder.failed("serve", error)
         return None

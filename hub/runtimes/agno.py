@@ -6,16 +6,18 @@
 
 It captures runs with prompt and answer, model calls with tokens (streamed ones once), tool calls with arguments,
 results and errors, and members of teams and agents in tools as part of them. A call that waits for a confirmation, or
-was denied one, is never recorded as made. A run that answers with an error, as Agno's do, has failed.
+was denied one, is never recorded as made. A run that answers with an error, as Agno's do, has failed. One in the
+background ends when its task does, and a stream that is read no further is abandoned.
 
 Agno has no listener, and its hooks change what they watch: an async one moves sync tools from their threads onto the
 event loop. So, while a recorder is open, methods of its classes are wrapped: ``run``, ``arun``, ``continue_run`` and
 ``acontinue_run`` of agents and teams, the execution of a function call, and the call of a model.
 
 What Agno shows nowhere: the attempts of ``Model.retries`` (they are one call), the class of a tool's error (its text is
-there), and answers from the cache of a model, which are no calls. Workflows are recorded as the runs of their steps.
+there), answers from the cache of a model, which are no calls, and before 3.1, the end of a run in the background, which
+is abandoned then. Workflows are recorded as the runs of their steps.
 
-Tested with agno 3.1.
+Tested with agno 3.0 to 3.1.
 """
 
 from __future__ import annotations
@@ -26,11 +28,12 @@ from uuid import uuid4
 
 from .. import Hub, HubThread
 from ..actors import Turn
+from ..errors import ConfigurationError
 from ._actors import AgentActor, Said
 from ._agno_following import AgnoRecorder, outermost
 from ._agno_methods import unwrap, wrap
 from ._opening import imported, opened
-from ._questions import check_asked
+from ._questions import Question, decided, denial_of
 
 __all__ = ("AgnoRecorder", "from_agno", "record", "resume")
 
@@ -44,27 +47,37 @@ def record(hub: Hub | HubThread, **settings: Any) -> AgnoRecorder:
     imported("agno.agent", "agno")
 
     def install(recorder: AgnoRecorder) -> Any:
-        recorder.asked = set()
         wrap(recorder)
         return lambda: unwrap(recorder)
 
     return opened(hub, "agno", install, kind=AgnoRecorder, **settings)
 
 
-async def resume(recorder: AgnoRecorder, agent: Any, response: Any, **settings: Any) -> Any:
+async def resume(
+    recorder: AgnoRecorder, agent: Any, response: Any, *, may_repeat: bool = False, **settings: Any
+) -> Any:
     """Ask the hub about all confirmations that a run waits for, and run on; return the response that waits for none.
 
     ``agent`` is what has run, an agent or a team, and ``settings`` are those of its ``acontinue_run``. What is denied
     is told to the model with its reason. A response that waits for input or for calls that are executed elsewhere is
-    returned as it is. Asked again about the same response, also by another process, the hub has the same questions.
+    returned as it is.
+
+    All that waits is asked at once. Asked again about the same response, also by another process, the hub has the same
+    questions. An approval lets a call be made once: if the same response is resumed again, as after a crash in which
+    the tool may have run, the call is denied, unless ``may_repeat``.
 
     Raises what the run raises, and :class:`~hubwire.errors.HubClosed` if the hub ends before it has decided: then the
-    run still waits.
+    run still waits, and may be resumed later.
     """
+    if not isinstance(recorder, AgnoRecorder):
+        raise ConfigurationError("resume(): its first argument is a recorder, as agno.record(hub) returns it")
+    if not hasattr(response, "is_paused"):
+        raise ConfigurationError(
+            f"resume(): {type(response).__name__} is no run of Agno: pass what agent.run() or arun() has returned"
+        )
     while response.is_paused:
         waiting = [each for each in response.active_requirements if each.needs_confirmation]
-        for each in waiting:
-            await _decide(recorder, agent, response, each)
+        await _decide(recorder, agent, response, waiting, may_repeat=may_repeat)
         if not waiting or any(not each.is_resolved() for each in response.active_requirements):
             return response
         response = await agent.acontinue_run(
@@ -73,19 +86,26 @@ async def resume(recorder: AgnoRecorder, agent: Any, response: Any, **settings: 
     return response
 
 
-async def _decide(recorder: AgnoRecorder, agent: Any, response: Any, requirement: Any) -> None:
-    call = requirement.tool_execution
-    key = f"{requirement.member_run_id or response.run_id}:{call.tool_call_id}"
-    name = requirement.member_agent_name or agent.name
-    verdict = await recorder.decide(key, call.tool_name, call.tool_args, agent=name)
-    check_asked(recorder, verdict, call.tool_name)
-    recorder.asked.add(key)
-    if not verdict.is_approved:
-        requirement.reject(note=f"The tool call was denied: {verdict.reason}")
-        return
-    if verdict.is_modified:
-        call.tool_args = dict(verdict.arguments)
-    requirement.confirm()
+async def _decide(
+    recorder: AgnoRecorder, agent: Any, response: Any, waiting: Sequence[Any], *, may_repeat: bool
+) -> None:
+    questions = [
+        Question(
+            key=f"{each.member_run_id or response.run_id}:{each.tool_execution.tool_call_id}",
+            action=each.tool_execution.tool_name,
+            arguments=each.tool_execution.tool_args,
+            agent=each.member_agent_name or agent.name,
+        )
+        for each in waiting
+    ]
+    for each, verdict in zip(waiting, await decided(recorder, questions), strict=True):
+        denial = denial_of(verdict, may_repeat=may_repeat, takes_arguments=True)
+        if denial is not None:
+            each.reject(note=denial)
+            continue
+        if verdict.is_modified:
+            each.tool_execution.tool_args = dict(verdict.arguments)
+        each.confirm()
 
 
 def from_agno(agent: Any, *, name: str | None = None, **settings: Any) -> AgentActor:

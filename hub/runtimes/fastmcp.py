@@ -26,8 +26,9 @@ from __future__ import annotations
 from typing import Any
 
 from .. import Hub, HubThread
+from ..errors import ConfigurationError
 from ._opening import imported, opened
-from ._served import Outcome, Request, asked, correlation_of, serve, tools_named, waits_for
+from ._served import Outcome, Request, asked, asker_of, correlation_of, serve, tools_named, waits_for
 from .recorder import Recorder
 
 __all__ = ("FastMCPRecorder", "approvals", "record")
@@ -55,16 +56,21 @@ def record(hub: Hub | HubThread, **settings: Any) -> FastMCPRecorder:
     return opened(hub, "fastmcp", install, kind=FastMCPRecorder, **{"agent": "client", **settings})
 
 
-def approvals(recorder: Recorder, *tools: str) -> Any:
+def approvals(recorder: Recorder, *tools: str, agent: str | None = "client") -> Any:
     """Return a middleware that asks the hub for approval before these tools are called.
 
     It comes after the recorder's own: ``middleware=[recorder.middleware, approvals(recorder, "deploy")]``. The request
     waits meanwhile, so its client needs a timeout that is long enough. What is denied is answered with an error that
     says the reason; a hub that cannot be asked approves nothing. Each call is a question of its own.
 
-    Raises :class:`~hubwire.errors.ConfigurationError` for what is no name of a tool.
+    ``agent`` is in whose name the hub is asked. None: in that which the client calls itself, and no client proves: then
+    it has the trust that an agent of that name has earned.
+
+    Raises :class:`~hubwire.errors.ConfigurationError` for what is no recorder and no name.
     """
-    names = tools_named("approvals", tools)
+    names, asker = tools_named("approvals", tools), asker_of(agent)
+    if not isinstance(recorder, Recorder):
+        raise ConfigurationError("approvals(): its first argument is a recorder, as record(hub) returns it")
     base: Any = imported("fastmcp.server.middleware", "fastmcp").Middleware
     error: Any = imported("fastmcp.exceptions", "fastmcp").ToolError
 
@@ -75,7 +81,7 @@ def approvals(recorder: Recorder, *tools: str) -> Any:
             message = context.message
             if message.name not in names:
                 return await call_next(context)
-            denied, arguments = await asked(recorder, _request("tools/call", message.name, context))
+            denied, arguments = await asked(recorder, _request("tools/call", message.name, context), asker)
             if denied is not None:
                 raise error(denied)
             if arguments is not message.arguments:
@@ -131,7 +137,7 @@ def _request(method: str, name: str, context: Any) -> Request:
 
 
 def _outcome_of_tool(result: Any) -> Outcome:
-    if (asking := getattr(result, "input_required", None)) is not None:
+    if (asking := result.__dict__.get("input_required")) is not None:
         return Outcome(waits=waits_for(asking.input_requests))
     if result.is_error:
         return Outcome(error="\n".join(_texts(result.content)) or "the tool says that it has failed")
@@ -139,14 +145,14 @@ def _outcome_of_tool(result: Any) -> Outcome:
 
 
 def _outcome_of_read(result: Any) -> Outcome:
-    if (asking := getattr(result, "input_required", None)) is not None:
+    if (asking := result.__dict__.get("input_required")) is not None:
         return Outcome(waits=waits_for(asking.input_requests))
     contents = [each.content for each in result.contents]
     return Outcome(contents[0] if len(contents) == 1 else contents)
 
 
 def _outcome_of_prompt(result: Any) -> Outcome:
-    if (asking := getattr(result, "input_required", None)) is not None:
+    if (asking := result.__dict__.get("input_required")) is not None:
         return Outcome(waits=waits_for(asking.input_requests))
     return Outcome(result.messages)
 

@@ -18,20 +18,23 @@ Tested with google-adk 2.13.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import Hub, HubThread
 from ..actors import Turn
+from ..errors import ConfigurationError
 from ._actors import AgentActor, Said
-from ._adk_plugin import GoogleADKRecorder, plugin_of, text_of
+from ._adk_contents import text_of
+from ._adk_plugin import GoogleADKRecorder, plugin_of
 from ._opening import imported, opened
-from ._questions import check_asked
+from ._questions import Question, decided, denial_of
 
 __all__ = ("GoogleADKRecorder", "from_google_adk", "record", "resume")
 
 _CONFIRMATION = "adk_request_confirmation"
+
+_DENIALS_MAX = 10_000
 
 
 def record(hub: Hub | HubThread, **settings: Any) -> GoogleADKRecorder:
@@ -43,22 +46,38 @@ def record(hub: Hub | HubThread, **settings: Any) -> GoogleADKRecorder:
     imported("google.adk.plugins.base_plugin", "google_adk")
 
     def install(recorder: GoogleADKRecorder) -> None:
-        recorder.reasons = {}
+        recorder.denials = {}
         recorder.plugin = plugin_of(recorder)
 
     return opened(hub, "google-adk", install, kind=GoogleADKRecorder, **settings)
 
 
-async def resume(recorder: GoogleADKRecorder, runner: Any, *, user_id: str, session_id: str, **settings: Any) -> Any:
+async def resume(
+    recorder: GoogleADKRecorder,
+    runner: Any,
+    *,
+    user_id: str,
+    session_id: str,
+    may_repeat: bool = False,
+    **settings: Any,
+) -> Any:
     """Ask the hub about all tool calls that a session waits for, run on until none waits, and return ADK's events.
 
     ``settings`` are those of :meth:`Runner.run_async`. What is denied is told to the model with its reason, where the
     runner has the recorder's plugin. ADK takes no other arguments than the model's: an approval that changes them is a
-    denial that says so. Asked again about the same session, also by another process, the hub has the same questions.
+    denial that says so.
+
+    All that waits is asked at once. Asked again about the same session, also by another process, the hub has the same
+    questions. An approval lets a call be made once: if the session is resumed again without the answer in it, as after
+    a crash in which the tool may have run, the call is denied, unless ``may_repeat``.
 
     Raises what the run raises, and :class:`~hubwire.errors.HubClosed` if the hub ends before it has decided: then the
-    session still waits.
+    session still waits, and may be resumed later.
     """
+    if not isinstance(recorder, GoogleADKRecorder):
+        raise ConfigurationError("resume(): its first argument is a recorder, as google_adk.record(hub) returns it")
+    if not hasattr(runner, "session_service"):
+        raise ConfigurationError(f"resume() takes a Runner of google-adk, not a {type(runner).__name__}")
     types: Any = imported("google.genai.types", "google_adk")
     events: list[Any] = []
     while True:
@@ -67,14 +86,14 @@ async def resume(recorder: GoogleADKRecorder, runner: Any, *, user_id: str, sess
         )
         if session is None or not (waiting := _waiting_in(session.events)):
             return events
-        decided = await asyncio.gather(*(_decided(recorder, session_id, *each) for each in waiting))
+        confirmed = await _confirmed(recorder, session_id, waiting, may_repeat=may_repeat)
         parts = [
             types.Part(
                 function_response=types.FunctionResponse(
                     id=call.id, name=_CONFIRMATION, response={"confirmed": is_confirmed}
                 )
             )
-            for (_, call), is_confirmed in zip(waiting, decided, strict=True)
+            for (_, call), is_confirmed in zip(waiting, confirmed, strict=True)
         ]
         message = types.Content(role="user", parts=parts)
         run = runner.run_async(user_id=user_id, session_id=session_id, new_message=message, **settings)
@@ -134,13 +153,26 @@ def _waiting_in(events: Sequence[Any]) -> list[tuple[str, Any]]:
     ]
 
 
-async def _decided(recorder: GoogleADKRecorder, session_id: str, agent: str, call: Any) -> bool:
+async def _confirmed(
+    recorder: GoogleADKRecorder, session_id: str, waiting: Sequence[tuple[str, Any]], *, may_repeat: bool
+) -> list[bool]:
+    questions = [_question_of(session_id, agent, call) for agent, call in waiting]
+    confirmed: list[bool] = []
+    for question, verdict in zip(questions, await decided(recorder, questions), strict=True):
+        denial = denial_of(verdict, may_repeat=may_repeat, takes_arguments=False)
+        confirmed.append(denial is None)
+        if denial is not None:
+            recorder.denials[question.key] = denial
+            if len(recorder.denials) > _DENIALS_MAX:
+                del recorder.denials[next(iter(recorder.denials))]
+    return confirmed
+
+
+def _question_of(session_id: str, agent: str, call: Any) -> Question:
     original: Mapping[str, Any] = (call.args or {}).get("originalFunctionCall") or {}
-    key, action = f"{session_id}:{original.get('id') or call.id}", str(original.get("name") or "tool")
-    verdict = await recorder.decide(key, action, original.get("args") or {}, agent=agent)
-    check_asked(recorder, verdict, action)
-    reason = "" if verdict.is_approved else verdict.reason or "denied"
-    if verdict.is_approved and verdict.is_modified:
-        reason = f"it was approved with other arguments, which google-adk cannot take: {verdict.arguments}"
-    recorder.reasons[key] = reason
-    return not reason
+    return Question(
+        key=f"{session_id}:{original.get('id') or call.id}",
+        action=str(original.get("name") or "tool"),
+        arguments=original.get("args") or {},
+        agent=agent,
+    )

@@ -27,8 +27,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import Hub, HubThread
+from ..errors import ConfigurationError
 from ._opening import imported, opened
-from ._served import Outcome, Request, asked, correlation_of, serve, tools_named, waits_for
+from ._served import Outcome, Request, asked, asker_of, correlation_of, serve, tools_named, waits_for
 from .recorder import Recorder
 
 __all__ = ("MCPRecorder", "approvals", "record")
@@ -58,16 +59,21 @@ def record(hub: Hub | HubThread, **settings: Any) -> MCPRecorder:
     return opened(hub, "mcp", install, kind=MCPRecorder, **{"agent": "client", **settings})
 
 
-def approvals(recorder: Recorder, *tools: str) -> Any:
+def approvals(recorder: Recorder, *tools: str, agent: str | None = "client") -> Any:
     """Return a middleware that asks the hub for approval before these tools are called.
 
     It comes after the recorder's own: ``middleware=[recorder.middleware, approvals(recorder, "deploy")]``. The request
     waits meanwhile, so its client needs a timeout that is long enough. What is denied is answered with an error that
     says the reason; a hub that cannot be asked approves nothing. Each call is a question of its own.
 
-    Raises :class:`~hubwire.errors.ConfigurationError` for what is no name of a tool.
+    ``agent`` is in whose name the hub is asked. None: in that which the client calls itself, and no client proves: then
+    it has the trust that an agent of that name has earned.
+
+    Raises :class:`~hubwire.errors.ConfigurationError` for what is no recorder and no name.
     """
-    names = tools_named("approvals", tools)
+    names, asker = tools_named("approvals", tools), asker_of(agent)
+    if not isinstance(recorder, Recorder):
+        raise ConfigurationError("approvals(): its first argument is a recorder, as record(hub) returns it")
     types = imported("mcp_types", "mcp")
 
     async def hubwire_approvals(context: Any, call_next: Any) -> Any:
@@ -76,7 +82,7 @@ def approvals(recorder: Recorder, *tools: str) -> Any:
             return await call_next(context)
         if params.get("name") not in names:
             return await call_next(context)
-        denied, arguments = await asked(recorder, _request(context))
+        denied, arguments = await asked(recorder, _request(context), asker)
         if denied is not None:
             return types.CallToolResult(content=[types.TextContent(type="text", text=denied)], is_error=True)
         if arguments is not params.get("arguments"):
