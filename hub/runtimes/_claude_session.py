@@ -88,6 +88,8 @@ class Session:
         self.is_read: bool = False
         """Whether the program reads its messages through the recorder."""
         self._has_hooks: bool = False
+        self._unread: int = 0
+        """How many turns have ended of which no result was read."""
 
     # -- hooks --
 
@@ -213,6 +215,7 @@ class Session:
         at = None
         if turn.told is not None and error is None and not is_told:
             answer, error, at = turn.told.get("last_assistant_message"), turn.error, turn.told_at
+            self._unread += 1
         if error is None:
             self._recorder.end(turn.key, answer, at=at)
         else:
@@ -376,6 +379,7 @@ class Session:
     def _resulting(self, message: Any) -> _Turn | None:
         """Return the turn whose result it is; None if it has ended already."""
         if not self._turns:
+            self._unread = max(0, self._unread - 1)
             return None
         if message.is_error:
             return next((turn for turn in self._turns if turn.error or turn.told is None), self._turns[0])
@@ -385,7 +389,10 @@ class Session:
                 return turn
         if told:
             return told[0]
-        return None if self._has_hooks else self._turns[0]
+        if not self._unread:
+            return self._turns[0]
+        self._unread -= 1
+        return None
 
 
 def _block(block: Any) -> Any:
