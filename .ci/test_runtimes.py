@@ -2,8 +2,9 @@
 
 The frameworks are large, and want other versions of the same packages, so none of them is in `.venv`. For each
 `tests/test_runtime_NAME.py` whose NAME is an extra, this makes `.build/runtimes/NAME`, installs the wheel with that
-extra and what the tests need, and runs that file. With `--lowest`, the oldest versions that the extra allows. An
-environment stays, and is made anew when its requirements change. It ends with a table, and fails if a test has.
+extra and what the tests need, and runs that file and all `test_runtime_NAME_*.py`. With `--lowest`, the oldest versions
+that the extra allows. An environment stays, and is made anew when its requirements change. It ends with a table, and
+fails if a test has.
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ def run(name: str, extra: list[str], needed: list[str], wheel: Path, *, is_lowes
     print(f"testing {name} with {package} {version}", flush=True)
     report = python.parents[1] / "report.xml"
     report.unlink(missing_ok=True)
-    command = [str(python), "-P", "-m", "pytest", "-q", f"tests/test_runtime_{name}.py", f"--junit-xml={report}"]
+    files = [str(each.relative_to(ROOT)) for each in test_files(name)]
+    command = [str(python), "-P", "-m", "pytest", "-q", *files, f"--junit-xml={report}"]
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=SECONDS_MAX)
     except subprocess.TimeoutExpired:
@@ -87,6 +89,12 @@ def run(name: str, extra: list[str], needed: list[str], wheel: Path, *, is_lowes
         print(done.stdout[-20_000:], done.stderr[-2_000:], sep="\n")
     result = "failed" if done.returncode else "passed" if tests > skipped else "skipped"
     return Result(name, version, f"{tests - skipped}", result, time.monotonic() - began)
+
+
+def test_files(name: str) -> list[Path]:
+    """Return the tests of an adapter: `test_runtime_NAME.py` and `test_runtime_NAME_*.py`."""
+    tests = ROOT / "tests"
+    return [tests / f"test_runtime_{name}.py", *sorted(tests.glob(f"test_runtime_{name}_*.py"))]
 
 
 def installed(python: Path, requirements: list[str], wheel: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 import pytest
@@ -201,7 +201,7 @@ async def run(script: Sequence[dict[str, Any]], *recorders: Recorder | None, ask
 
 
 class TestClaudeAgentSDK(RuntimeContract):
-    lacks = {"hand_over": "a subagent is called, and answers"}
+    lacks: ClassVar = {"hand_over": "a subagent is called, and answers"}
 
     def record(self, hub: Hub | HubThread, **settings: Any) -> Recorder:
         return record(hub, agent="planner", **settings)
@@ -427,7 +427,13 @@ async def test_options_that_are_made_twice_record_once() -> None:
 
 
 async def test_the_result_that_comes_after_the_hook_has_the_cost_of_the_turn() -> None:
-    script = [PROMPT, INIT, says("one", "m1"), stops("one"), result("one", usage={"input_tokens": 11, "output_tokens": 9})]
+    script = [
+        PROMPT,
+        INIT,
+        says("one", "m1"),
+        stops("one"),
+        result("one", usage={"input_tokens": 11, "output_tokens": 9}),
+    ]
     again = [PROMPT | {"prompt": "and now?"}, says("two", "m2"), stops("two"), result("two", total_cost_usd=0.75)]
     first, second = of(await recorded(lambda recorder: play(recorder, [*script, *again])), "turn.ended")
     assert first.metadata["cost_usd"] == 0.25
@@ -509,7 +515,9 @@ async def test_what_the_program_itself_answers_is_recorded_as_a_verdict() -> Non
     script = [PROMPT, INIT, before("deploy", "c1", n=1), asks("deploy", "c1", n=1), after("deploy", "c1", "x", n=1)]
     script += [before("wipe", "c2"), asks("wipe", "c2"), gives("c2", "not on a Friday"), stops(), result()]
     events = await recorded(lambda recorder: play(recorder, script, can_use_tool=decide))
-    assert [event.kind for event in events if event.kind in ("approval.approved", "approval.denied", "tool.called")] == [
+    assert [
+        event.kind for event in events if event.kind in ("approval.approved", "approval.denied", "tool.called")
+    ] == [
         "approval.approved",
         "tool.called",
         "approval.denied",

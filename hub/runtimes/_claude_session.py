@@ -371,7 +371,12 @@ class Session:
         }
         self._recorder.usage(turn.key, cost_usd=more, **tokens)
         if message.is_error:
-            said = "; ".join(message.errors or ()) or message.result or getattr(message, "terminal_reason", None) or message.subtype
+            said = (
+                "; ".join(message.errors or ())
+                or message.result
+                or getattr(message, "terminal_reason", None)
+                or message.subtype
+            )
             self._close(turn, said, is_told=True)
         else:
             self._close(turn, None, message.result, is_told=True)
