@@ -9,7 +9,7 @@
 
 :meth:`~ClaudeAgentSDKRecorder.options` returns a copy of the options with hooks that tell what Claude Code does, after
 those that are there: prompts, tool calls with arguments, results and errors, subagents, and the end of each turn. With
-``asks=True`` the hub answers whether a tool may be used, instead of ``can_use_tool``; and what a ``can_use_tool`` of the
+``asks=True`` the hub answers whether a tool may be used, instead of ``can_use_tool``; what a ``can_use_tool`` of the
 program's own answers is recorded as a verdict. :meth:`~ClaudeAgentSDKRecorder.observed` passes messages on, and takes
 answers of models, tokens and cost from them.
 
