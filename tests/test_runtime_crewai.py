@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import Any, ClassVar
 
 import pytest
+from blockbuster import BlockBuster
 
 if find_spec("crewai") is not None:  # for others that are tested in this process, they mean something else
     os.environ.setdefault("CREWAI_DISABLE_TELEMETRY", "true")
@@ -202,22 +203,21 @@ async def test_a_retry_is_a_turn_of_its_own_and_the_crew_has_failed() -> None:
 
 
 def cancelled_in_a_tool() -> None:
-    """Cancel a crew while its tool runs, in a loop of its own: CrewAI blocks it."""
-    gate = threading.Event()
+    """Cancel a crew while its tool runs, in a loop of its own."""
+    started, gate = threading.Event(), threading.Event()
+
+    @tool("wait")
+    def wait() -> str:
+        """Wait."""
+        started.set()
+        gate.wait(20)
+        return "waited"
+
+    crew = crew_of(agent_of(call("wait"), final("late"), tools=[wait]))  # CrewAI blocks where its agents are made
 
     async def main() -> None:
-        loop, started = asyncio.get_running_loop(), asyncio.Event()
-
-        @tool("wait")
-        def wait() -> str:
-            """Wait."""
-            loop.call_soon_threadsafe(started.set)
-            gate.wait(20)
-            return "waited"
-
-        crew = crew_of(agent_of(call("wait"), final("late"), tools=[wait]))
         run = asyncio.ensure_future(crew.akickoff())
-        await started.wait()
+        assert await asyncio.to_thread(started.wait, 20)
         run.cancel()
         with pytest.raises(asyncio.CancelledError):
             await run
@@ -226,7 +226,10 @@ def cancelled_in_a_tool() -> None:
     asyncio.run(main())
 
 
-async def test_a_crew_that_is_cancelled_has_failed_and_what_its_thread_still_does_is_told() -> None:
+async def test_a_crew_that_is_cancelled_has_failed_and_what_its_thread_still_does_is_told(
+    blockbuster: BlockBuster,
+) -> None:
+    blockbuster.deactivate()  # CrewAI blocks the loop that it is awaited in, under the method that is wrapped
     heard = Heard()
     async with Hub() as hub:
         hub.attach(heard)

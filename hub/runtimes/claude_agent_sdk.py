@@ -18,8 +18,8 @@ how many tokens each answer has unless ``include_partial_messages`` is set (the 
 that was announced is being made. So a call is recorded as called when it was approved, or has ended, or is under way
 for five seconds in a session that bypasses permissions; and one that was refused is not recorded.
 
-Tested with claude-agent-sdk 0.2.100 and 0.2.189: on a transport of its protocol, and with the Claude Code that is in
-their wheels against a server on loopback.
+Tested with claude-agent-sdk 0.2.189: on a transport of its protocol, and with the Claude Code 2.1.332 that is in its
+wheel, against a server on loopback.
 """
 
 from __future__ import annotations
