@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 import pytest
 
 pytest.importorskip("claude_agent_sdk", reason="it is not installed: pip install 'hubwire[claude-agent-sdk]'")
 
-from claude_agent_sdk import ClaudeAgentOptions, HookMatcher, Transport, query
+from claude_agent_sdk import (
+    ClaudeAgentOptions,
+    HookMatcher,
+    PermissionResultAllow,
+    PermissionResultDeny,
+    ProcessError,
+    Transport,
+    query,
+)
 
-from hubwire import Event, Hub
+from hubwire import Event, Hub, HubThread
+from hubwire.errors import ConfigurationError
 from hubwire.listeners import AuditLog
 from hubwire.runtimes import Recorder
-from hubwire.runtimes.claude_agent_sdk import ClaudeAgentSDKRecorder, record
+from hubwire.runtimes.claude_agent_sdk import ClaudeAgentSDKRecorder, from_claude_agent_sdk, record
 from hubwire.stores import MemoryStore
-from hubwire.testing import Recorder as Heard
+from hubwire.testing import Recorder as Heard, RuntimeContract
 from hubwire.testing.runtimes import ANSWER, approve_all, check_pairs, of
 
 SESSION = "session-1"
@@ -67,6 +76,11 @@ class Claude(Transport):
                     request = {"subtype": "hook_callback", "callback_id": callback, "input": given}
                     yield {"type": "control_request", "request_id": f"{number}-{callback}", "request": request}
                     self.answers.append((await self._next("control_response"))["response"])
+            elif step["type"] == "wait":
+                step["started"].set()
+                await anyio.sleep_forever()
+            elif step["type"] == "crash":
+                raise ProcessError("no model here", exit_code=1)
             elif step["type"] == "ask":
                 request = {"subtype": "can_use_tool", **step["request"]}
                 yield {"type": "control_request", "request_id": f"{number}", "request": request}
@@ -105,6 +119,16 @@ def says(text: str, message: str) -> dict[str, Any]:
     }
 
 
+def gives(call: str, text: str, *, is_error: bool = True) -> dict[str, Any]:
+    """What the model is told that a call has come to."""
+    block = {"type": "tool_result", "tool_use_id": call, "content": text, "is_error": is_error}
+    return {"type": "user", "message": {"role": "user", "content": [block]}}
+
+
+def stops(text: str = ANSWER) -> dict[str, Any]:
+    return {"hook_event_name": "Stop", "last_assistant_message": text}
+
+
 def result(text: str = ANSWER, **fields: Any) -> dict[str, Any]:
     return {
         "type": "result",
@@ -122,8 +146,11 @@ def result(text: str = ANSWER, **fields: Any) -> dict[str, Any]:
 
 PROMPT = {"hook_event_name": "UserPromptSubmit", "prompt": "mend the build"}
 
+INIT = {"type": "system", "subtype": "init", "session_id": SESSION}
+
 JOB = [
     PROMPT,
+    INIT,
     says("I search.", "m1"),
     before("search", "c1", query="build log"),
     after("search", "c1", "2 errors", query="build log"),
@@ -131,11 +158,12 @@ JOB = [
     before("lint", "c2", path="app.py") | {"agent_id": "a1"},
     failed("lint", "c2", "no such file: app.py", path="app.py"),
     {"hook_event_name": "SubagentStop", "agent_id": "a1", "agent_type": "coder", "last_assistant_message": "mended"},
+    says("I deploy.", "m3"),
     before("deploy", "c3", target="staging"),
     asks("deploy", "c3", target="staging"),
     after("deploy", "c3", "deployed to staging", target="staging"),
     says(ANSWER, "m2"),
-    says(ANSWER, "m2"),
+    stops(),
     result(),
 ]
 
@@ -151,6 +179,47 @@ async def play(recorder: ClaudeAgentSDKRecorder, script: Sequence[dict[str, Any]
 
 async def _prompts() -> AsyncIterator[dict[str, Any]]:
     yield {"type": "user", "message": {"role": "user", "content": "mend the build"}}
+
+
+async def allow(tool: str, arguments: dict[str, Any], context: Any) -> PermissionResultAllow:
+    return PermissionResultAllow()
+
+
+async def run(script: Sequence[dict[str, Any]], *recorders: Recorder | None, asks: bool) -> str:
+    """Run a script under these recorders, and return the result that the program reads."""
+    options = ClaudeAgentOptions() if asks else ClaudeAgentOptions(can_use_tool=allow)
+    there = [each for each in recorders if isinstance(each, ClaudeAgentSDKRecorder)]
+    for each in there:
+        options = each.options(options, asks=asks)
+    messages = query(prompt=_prompts(), options=options, transport=Claude(script))
+    for each in there:
+        messages = each.observed(messages)
+    said = ""
+    async for message in messages:
+        said = getattr(message, "result", said)
+    return said
+
+
+class TestClaudeAgentSDK(RuntimeContract):
+    lacks: ClassVar = {"hand_over": "a subagent is called, and answers"}
+
+    def record(self, hub: Hub | HubThread, **settings: Any) -> Recorder:
+        return record(hub, agent="planner", **settings)
+
+    async def run_job(self, recorder: Recorder | None, *, asks: bool = True) -> str:
+        return await run(JOB, recorder, asks=asks and recorder is not None)
+
+    async def run_job_for_both(self, recorder: Recorder, second: Recorder) -> str:
+        return await run(JOB, recorder, second, asks=False)
+
+    async def run_failing(self, recorder: Recorder | None) -> type[BaseException]:
+        with pytest.raises(Exception, match="no model here") as caught:
+            await run([PROMPT, INIT, {"type": "crash"}], recorder, asks=False)
+        return caught.type
+
+    async def run_hanging(self, recorder: Recorder | None, started: anyio.Event) -> None:
+        script = [PROMPT, says("I wait.", "m1"), before("wait", "c1"), asks("wait", "c1")]
+        await run([*script, {"type": "wait", "started": started}], recorder, asks=False)
 
 
 async def recorded(work: Callable[[ClaudeAgentSDKRecorder], Any], **settings: Any) -> list[Event]:
@@ -188,6 +257,8 @@ async def test_the_complete_sequence_of_the_job() -> None:
         ("tool.called", "lint"),
         ("tool.failed", "lint"),
         ("turn.ended", ""),
+        ("model.called", ""),
+        ("model.completed", ""),
         ("approval.approved", "deploy"),
         ("tool.called", "deploy"),
         ("tool.completed", "deploy"),
@@ -296,11 +367,205 @@ async def test_a_hub_that_is_gone_is_not_noticed() -> None:
     recorder.close()
 
 
-async def test_odd_hooks_are_not_noticed() -> None:
+async def test_odd_hooks_and_messages_are_not_noticed() -> None:
+    class Odd:
+        session_id = "1"
+
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError(name)
+
+    async def messages() -> AsyncIterator[Any]:
+        for odd in (None, 3, Odd(), type("AssistantMessage", (), {"session_id": "1"})()):
+            yield odd
+
     recorder = record(Hub())
+    (matcher,) = recorder.options().hooks["PreToolUse"]
     for odd in (None, {}, {"hook_event_name": 3}, {"hook_event_name": "Stop", "session_id": object()}):
-        assert await recorder._hook(odd, None, None) == {}
-    assert isinstance(recorder, Recorder)
+        assert await matcher.hooks[0](odd, None, None) == {}
+    assert len([each async for each in recorder.observed(messages())]) == 4
+    recorder.close()
+
+
+@pytest.mark.parametrize("odd", [3, "options", {}, object()])
+def test_what_are_no_options_and_no_messages_is_refused(odd: Any) -> None:
+    recorder = record(Hub())
+    with pytest.raises(ConfigurationError, match="ClaudeAgentOptions"):
+        recorder.options(odd)
+    with pytest.raises(ConfigurationError, match="asks"):
+        recorder.options(asks=odd)
+    with pytest.raises(ConfigurationError, match="query"):
+        recorder.observed(odd)
+    with pytest.raises(ConfigurationError, match="ClaudeAgentOptions"):
+        from_claude_agent_sdk(odd)
+    with pytest.raises(ConfigurationError, match="record"):
+        from_claude_agent_sdk(recorder=odd)
+    recorder.close()
+
+
+def test_the_hub_is_asked_instead_of_nobody_else() -> None:
+    recorder = record(Hub())
+    with pytest.raises(ConfigurationError, match="can_use_tool"):
+        recorder.options(ClaudeAgentOptions(can_use_tool=allow), asks=True)
+    with pytest.raises(ConfigurationError, match="permission_prompt_tool_name"):
+        recorder.options(ClaudeAgentOptions(permission_prompt_tool_name="ask"), asks=True)
+    recorder.close()
+
+
+async def test_options_that_are_made_twice_record_once() -> None:
+    async def work(recorder: ClaudeAgentSDKRecorder) -> None:
+        options = recorder.options(recorder.options(asks=True), asks=True)
+        assert [len(matchers) for matchers in options.hooks.values()] == [1] * len(options.hooks)
+        async for _ in recorder.observed(query(prompt=_prompts(), options=options, transport=Claude(JOB))):
+            pass
+
+    events = await recorded(work)
+    assert len(of(events, "turn.started")) == 2, "that of the session, and that of its subagent"
+    assert len(of(events, "approval.requested")) == 1
+
+
+# -- what Claude Code does, as it was seen to do it ------------------------------------------------------------------
+
+
+async def test_the_result_that_comes_after_the_hook_has_the_cost_of_the_turn() -> None:
+    script = [
+        PROMPT,
+        INIT,
+        says("one", "m1"),
+        stops("one"),
+        result("one", usage={"input_tokens": 11, "output_tokens": 9}),
+    ]
+    again = [PROMPT | {"prompt": "and now?"}, says("two", "m2"), stops("two"), result("two", total_cost_usd=0.75)]
+    first, second = of(await recorded(lambda recorder: play(recorder, [*script, *again])), "turn.ended")
+    assert first.metadata["cost_usd"] == 0.25
+    assert (first.metadata["input_tokens"], first.metadata["output_tokens"]) == (11, 9)
+    assert second.metadata["cost_usd"] == 0.5, "it tells the sum of the session"
+
+
+async def test_an_answer_that_comes_in_pieces_is_whole_and_its_tokens_are_not_those_of_its_beginning() -> None:
+    use = {"type": "tool_use", "id": "c1", "name": "search", "input": {"query": "x"}}
+    piece = says("I search.", "m1")
+    other = piece | {"uuid": "u2", "message": piece["message"] | {"content": [use]}}  # type: ignore[operator]
+    script = [PROMPT, INIT, piece, other, before("search", "c1"), after("search", "c1", "x"), stops(), result()]
+    (completed,) = of(await recorded(lambda recorder: play(recorder, script), content=True), "model.completed")
+    assert [each if isinstance(each, str) else each["name"] for each in completed.response] == ["I search.", "search"]
+    assert (completed.input_tokens, completed.output_tokens) == (11, None)
+
+
+async def test_a_subagent_in_the_background_ends_when_it_does() -> None:
+    sub = {"agent_id": "a1", "agent_type": "coder"}
+    started = {"type": "system", "subtype": "task_started", "task_id": "a1", "tool_use_id": "c1", "description": "d"}
+    script = [
+        *(PROMPT, INIT, before("Agent", "c1"), started | {"session_id": SESSION, "uuid": "u1"}),
+        {"hook_event_name": "SubagentStart", **sub},
+        after("Agent", "c1", {"isAsync": True}),
+        stops("delegated"),
+        before("lint", "c2") | sub,
+        says("I lint.", "m1") | {"parent_tool_use_id": "c1"},
+        failed("lint", "c2", "no such file") | sub,
+        {"hook_event_name": "SubagentStop", **sub, "last_assistant_message": "linted"},
+        result("delegated"),
+    ]
+    for is_read in (True, False):
+
+        async def work(recorder: ClaudeAgentSDKRecorder, *, is_read: bool = is_read) -> None:
+            messages = query(prompt=_prompts(), options=recorder.options(), transport=Claude(script))
+            async for _ in recorder.observed(messages) if is_read else messages:
+                pass
+
+        events = await recorded(work)
+        names = {event.agent_id: event.name for event in of(events, "agent.registered")}
+        assert [(names[event.agent_id], event.content) for event in of(events, "turn.ended")] == [
+            ("coder", "linted"),
+            ("claude", "delegated"),
+        ]
+        assert len(of(events, "turn.started")) == 2
+        assert [names[event.agent_id] for event in of(events, "tool.failed")] == ["coder"]
+        assert [names[event.agent_id] for event in of(events, "model.called")] == ["coder"] * is_read
+
+
+async def test_a_call_that_rules_refuse_is_not_recorded_and_one_that_was_interrupted_has_failed() -> None:
+    script = [
+        *(PROMPT, INIT, before("Bash", "c1"), gives("c1", "Permission to use Bash has been denied.")),
+        *(before("Bash", "c2"), gives("c2", "This call was stopped while running, not refused before it ran.")),
+        result("", is_error=True, subtype="error_during_execution", result=None, errors=[]),
+    ]
+    events = await recorded(lambda recorder: play(recorder, script))
+    assert [event.call_id for event in of(events, "tool.called")] == ["c2"]
+    assert [event.error_type for event in of(events, "tool.failed")] == ["Interrupted"]
+    assert [event.kind for event in events if event.kind.startswith("turn.")] == ["turn.started", "turn.failed"]
+
+
+async def test_a_session_whose_messages_are_not_read_ends_its_turns_with_their_hook() -> None:
+    async def work(recorder: ClaudeAgentSDKRecorder) -> None:
+        failed_turn = {"hook_event_name": "StopFailure", "error": "unknown", "last_assistant_message": "API Error: 400"}
+        script = [PROMPT, stops("one"), PROMPT, PROMPT | {"prompt": "now"}, failed_turn, result()]
+        async for _ in query(prompt=_prompts(), options=recorder.options(), transport=Claude(script)):
+            pass
+
+    events = await recorded(work)
+    assert [event.content for event in of(events, "turn.ended")] == ["one"]
+    assert ["another prompt" in event.error_message for event in of(events, "turn.failed")] == [True, False]
+    assert of(events, "turn.failed")[1].error_message == "API Error: 400"
+
+
+async def test_what_the_program_itself_answers_is_recorded_as_a_verdict() -> None:
+    async def decide(tool: str, arguments: dict[str, Any], context: Any) -> Any:
+        return PermissionResultAllow() if tool == "deploy" else PermissionResultDeny(message="not on a Friday")
+
+    script = [PROMPT, INIT, before("deploy", "c1", n=1), asks("deploy", "c1", n=1), after("deploy", "c1", "x", n=1)]
+    script += [before("wipe", "c2"), asks("wipe", "c2"), gives("c2", "not on a Friday"), stops(), result()]
+    events = await recorded(lambda recorder: play(recorder, script, can_use_tool=decide))
+    assert [
+        event.kind for event in events if event.kind in ("approval.approved", "approval.denied", "tool.called")
+    ] == [
+        "approval.approved",
+        "tool.called",
+        "approval.denied",
+    ]
+    assert of(events, "approval.denied")[0].reason == "not on a Friday"
+
+
+async def test_a_client_that_is_left_in_the_middle_has_not_failed() -> None:
+    """Claude Code goes on then, and says when it has ended."""
+
+    async def receive_response(transport: Claude, options: Any) -> AsyncIterator[Any]:
+        async for message in query(prompt=_prompts(), options=options, transport=transport):
+            yield message
+
+    async def work(recorder: ClaudeAgentSDKRecorder) -> None:
+        options = recorder.options()
+        messages = receive_response(Claude([PROMPT, INIT, says("one", "m1"), stops("one"), result()]), options)
+        seen = recorder.observed(messages)
+        async for message in seen:
+            if type(message).__name__ == "AssistantMessage":
+                break
+        await seen.aclose()  # type: ignore[attr-defined]
+        given = {"session_id": SESSION, **stops("one")}
+        await options.hooks["Stop"][0].hooks[0](given, None, None)
+
+    events = await recorded(work)
+    assert [event.kind for event in events if event.kind.startswith("turn.")] == ["turn.started", "turn.ended"]
+
+
+async def test_a_session_that_is_resumed_elsewhere_has_turns_of_its_own() -> None:
+    ids = []
+    for _ in range(2):
+        events = await recorded(lambda recorder: play(recorder, [PROMPT, INIT, stops(), result()]))
+        ids += [event.turn_id for event in of(events, "turn.started")]
+    assert len(set(ids)) == 2
+
+
+async def test_of_a_hundred_thousand_calls_nothing_is_left() -> None:
+    recorder = record(Hub(), queue_max=100)
+    hook = recorder.options().hooks["Stop"][0].hooks[0]
+    for n in range(20_000):
+        said = {"session_id": SESSION, "prompt_id": f"p{n}"}
+        for each in (PROMPT, before("f", f"c{n}"), after("f", f"c{n}", "x"), before("g", f"d{n}"), stops()):
+            await hook({**said, **each}, None, None)
+    (session,) = recorder._sessions.values()
+    assert (len(session._turns), len(session._calls), len(session._answers)) == (0, 0, 0)
+    assert len(session._ended) <= 100
+    assert recorder.statistics().open <= 100
     recorder.close()
 
 

@@ -8,9 +8,10 @@ import os
 import threading
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from blockbuster import BlockBuster
 
 if find_spec("crewai") is not None:  # for others that are tested in this process, they mean something else
     os.environ.setdefault("CREWAI_DISABLE_TELEMETRY", "true")
@@ -115,7 +116,11 @@ async def job(_: Recorder | None = None) -> str:
 
 
 class TestCrewAI(RuntimeContract):
-    lacks = frozenset({"approval", "hand_over", "cancelling"})  # a task follows another; tools run in threads
+    lacks: ClassVar = {
+        "approval": "no call of a tool waits for a person",
+        "hand_over": "a task follows another",
+        "cancelling": "tools run in threads, which go on",
+    }
 
     def record(self, hub: Hub | HubThread, **settings: Any) -> Recorder:
         return record(hub, **settings)
@@ -176,13 +181,14 @@ async def test_the_audit_log_verifies() -> None:
 
 
 async def test_the_bus_is_as_it_was_when_the_last_recorder_is_closed() -> None:
-    before = CrewAIEventsBus.emit
+    before, kickoff = CrewAIEventsBus.emit, (Crew.kickoff, Crew.akickoff, Agent.kickoff, Agent.kickoff_async)
     async with Hub() as one, Hub() as other:
         first, second = record(one), record(other)
         first.close()
         assert CrewAIEventsBus.emit is not before
         second.close()
     assert CrewAIEventsBus.emit is before
+    assert (Crew.kickoff, Crew.akickoff, Agent.kickoff, Agent.kickoff_async) == kickoff
 
 
 async def test_a_retry_is_a_turn_of_its_own_and_the_crew_has_failed() -> None:
@@ -194,6 +200,72 @@ async def test_a_retry_is_a_turn_of_its_own_and_the_crew_has_failed() -> None:
     assert {event.error_message for event in of(events, "turn.failed")} == {"no model here"}
     assert {event.error_message for event in of(events, "model.failed")} == {"no model here"}
     assert len(of(events, "turn.failed")) == len(of(events, "turn.started")) > 2
+
+
+def cancelled_in_a_tool() -> None:
+    """Cancel a crew while its tool runs, in a loop of its own."""
+    started, gate = threading.Event(), threading.Event()
+
+    @tool("wait")
+    def wait() -> str:
+        """Wait."""
+        started.set()
+        gate.wait(20)
+        return "waited"
+
+    crew = crew_of(agent_of(call("wait"), final("late"), tools=[wait]))  # CrewAI blocks where its agents are made
+
+    async def main() -> None:
+        run = asyncio.ensure_future(crew.akickoff())
+        assert await asyncio.to_thread(started.wait, 20)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        gate.set()
+
+    asyncio.run(main())
+
+
+async def test_a_crew_that_is_cancelled_has_failed_and_what_its_thread_still_does_is_told(
+    blockbuster: BlockBuster,
+) -> None:
+    blockbuster.deactivate()  # CrewAI blocks the loop that it is awaited in, under the method that is wrapped
+    heard = Heard()
+    async with Hub() as hub:
+        hub.attach(heard)
+        async with record(hub) as recorder:
+            await asyncio.to_thread(cancelled_in_a_tool)
+            await heard.wait_for("turn.failed", count=2)
+            assert recorder.statistics().open == 0, "it is told as it happens, not when the recorder is closed"
+        await hub.flush(timeout=30)
+    check_pairs(heard.events)
+    assert {event.error_type for event in of(heard.events, "turn.failed")} == {"CancelledError"}
+    assert "turn.ended" not in heard.kinds
+    assert [event.kind for event in heard.events if event.kind.startswith("tool.")] == ["tool.called", "tool.completed"]
+
+
+async def test_an_agent_that_a_person_interrupts_has_failed() -> None:
+    @tool("stop")
+    def stop() -> str:
+        """Stop."""
+        raise SystemExit("stopped")
+
+    async def work(_: Recorder) -> None:
+        crew = await asyncio.to_thread(lambda: crew_of(agent_of(call("stop"), final("late"), tools=[stop])))
+        raised: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                crew.kickoff()
+            except BaseException as error:  # noqa: BLE001 - it is looked at
+                raised.append(error)
+
+        await asyncio.to_thread(run)
+        assert [type(error) for error in raised] == [SystemExit]
+
+    events = await recorded(work)
+    assert {event.error_type for event in of(events, "turn.failed")} == {"SystemExit"}
+    assert "turn.ended" not in [event.kind for event in events]
 
 
 async def test_crews_in_threads_keep_their_own_calls() -> None:

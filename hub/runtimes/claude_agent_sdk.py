@@ -9,29 +9,36 @@
 
 :meth:`~ClaudeAgentSDKRecorder.options` returns a copy of the options with hooks that tell what Claude Code does, after
 those that are there: prompts, tool calls with arguments, results and errors, subagents, and the end of each turn. With
-``asks=True`` the hub answers whether a tool may be used, instead of ``can_use_tool``.
-:meth:`~ClaudeAgentSDKRecorder.observed` passes messages on, and takes answers of models, tokens and cost from them.
+``asks=True`` the hub answers whether a tool may be used, instead of ``can_use_tool``; what a ``can_use_tool`` of the
+program's own answers is recorded as a verdict. :meth:`~ClaudeAgentSDKRecorder.observed` passes messages on, and takes
+answers of models, tokens and cost from them.
 
-What Claude Code shows to no hook: when a call of a model begins (it is recorded when its answer has come), a turn
-that was interrupted, and whether a call that was announced is made or waits in a dialog of its own. So a call that the
-hub was not asked about is recorded as called when it has ended, and one that was refused is not recorded.
+What Claude Code shows to no hook and no message: when a call of a model begins (it is recorded when its answer comes),
+how many tokens each answer has unless ``include_partial_messages`` is set (the turn has their sum), and whether a call
+that was announced is being made. So a call is recorded as called when it was approved, or has ended, or is under way
+for five seconds in a session that bypasses permissions; and one that was refused is not recorded.
 
-Tested with claude-agent-sdk 0.2.189, on a transport of its protocol and without the program of Claude Code.
+Tested with claude-agent-sdk 0.2.189: on a transport of its protocol, and with the Claude Code 2.1.332 that is in its
+wheel, against a server on loopback.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace  # of the SDK's own class
 from typing import Any, Final, TypeVar
 
-import attrs
-
 from .. import Hub, HubThread
+from ..actors import Turn
+from ..errors import ConfigurationError
+from ..events._shown import is_a, shown
+from ._actors import AgentActor, Said
+from ._claude_session import Session
 from ._opening import imported, opened
+from ._questions import denial_of
 from .recorder import Recorder
 
-__all__ = ("ClaudeAgentSDKRecorder", "record")
+__all__ = ("ClaudeAgentSDKRecorder", "from_claude_agent_sdk", "record")
 
 T = TypeVar("T")
 
@@ -43,210 +50,181 @@ _HOOKS: Final = (
     "SubagentStart",
     "SubagentStop",
     "Stop",
+    "StopFailure",
 )
 
 _SESSIONS_MAX: Final = 10_000
 
-
-@attrs.define(slots=True, eq=False)
-class _Session:
-    """A session of Claude Code's, of which one turn is open at a time."""
-
-    turns: int = 0
-    turn: str | None = None
-    tools: dict[str, None] = attrs.field(factory=dict)
-    """The ids of calls that are announced and have not ended."""
-    subagents: dict[str, str] = attrs.field(factory=dict)
-    """Keys of the turns of subagents, by their id."""
-    messages: dict[str, None] = attrs.field(factory=dict)
-    """The answers of models that are recorded: one comes as several messages."""
-    spent: float = 0.0
-    """What it has cost so far: Claude Code tells the sum of the session."""
+_OF_A_CLIENT: Final = ("receive_response", "receive_messages")
+"""What the program may leave without an end of Claude Code's."""
 
 
 class ClaudeAgentSDKRecorder(Recorder):
     """A recorder with what the options and messages of the Claude Agent SDK are given to."""
 
-    _sessions: dict[str, _Session]
+    _sessions: dict[str, Session]
 
     def options(self, options: Any = None, *, asks: bool = False) -> Any:
         """Return a copy of ``ClaudeAgentOptions`` with hooks that record; those that are there come first.
 
         ``asks``: the hub answers what ``can_use_tool`` would be asked, which must not be given then. A denial carries
-        its reason to the model. When the recorder is closed the hooks do nothing.
+        its reason to the model. When the recorder is closed the hooks do nothing, and the hub approves nothing.
+
+        Raises :class:`~hubwire.errors.ConfigurationError` for what are no options, and for ``asks`` with a
+        ``can_use_tool`` or a ``permission_prompt_tool_name`` that is there.
         """
         module: Any = imported("claude_agent_sdk", "claude_agent_sdk")
         options = module.ClaudeAgentOptions() if options is None else options
-        hooks = {name: list(matchers) for name, matchers in (options.hooks or {}).items()}
-        for name in _HOOKS:
-            hooks.setdefault(name, []).append(module.HookMatcher(hooks=[self._hook]))
+        if not is_a(options, module.ClaudeAgentOptions):
+            raise ConfigurationError(f"options() takes ClaudeAgentOptions, not {shown(options)}")
+        if type(asks) is not bool:
+            raise ConfigurationError(f"asks is True or False, not {shown(asks)}")
+        there = options.can_use_tool
+        is_asked = isinstance(there, _Asking) and there.recorder is self
+        if asks and not is_asked and (there is not None or options.permission_prompt_tool_name):
+            name = "can_use_tool" if there is not None else "permission_prompt_tool_name"
+            raise ConfigurationError(f"the hub is asked instead of {name}: leave it out, or leave out asks=True")
+        before = {name: list(matchers) for name, matchers in (options.hooks or {}).items()}
+        if any(isinstance(hook, _Hook) and hook.recorder is self for hook in _hooks_of(before, "PreToolUse")):
+            hooks = before
+        else:
+            is_free = there is None and not asks and not _hooks_of(before, "PreToolUse")
+            ours = module.HookMatcher(hooks=[_Hook(self, is_free=is_free)])
+            hooks = {**before, **{name: [*before.get(name, ()), ours] for name in _HOOKS}}
         changed: dict[str, Any] = {"hooks": hooks}
-        if asks:
-            changed["can_use_tool"] = self._may_use
+        if not is_asked and (asks or there is not None):
+            changed["can_use_tool"] = _Asking(self, there)
         return replace(options, **changed)
 
-    async def observed(self, messages: AsyncIterator[T]) -> AsyncIterator[T]:
+    def observed(self, messages: AsyncIterator[T]) -> AsyncIterator[T]:
         """Pass on the messages of ``query()`` or ``client.receive_response()``, and record what they tell."""
-        session: _Session | None = None
+        if not hasattr(type(messages), "__anext__"):
+            raise ConfigurationError(f"observed() takes what query() returns, not {shown(messages)}")
+        return self._observed(messages)
+
+    async def _observed(self, messages: AsyncIterator[T]) -> AsyncIterator[T]:
+        session: Session | None = None
         try:
             async for message in messages:
-                try:
-                    session = self._message(message) or session
-                except Exception as error:  # noqa: BLE001 - the host goes on
-                    self.failed("observed", error)
+                if not self.is_closed:
+                    session = self._read(session, message)
                 yield message
         except BaseException as error:
-            if session is not None:
-                self._close_turn(session, error)
+            self._left(session, error, messages)
             raise
         finally:
             if (aclose := getattr(messages, "aclose", None)) is not None:
                 await aclose()
 
-    # -- hooks --
-
-    async def _hook(self, given: Any, tool_use_id: Any, context: Any) -> dict[str, Any]:  # noqa: ARG002
-        if self.is_closed:
-            return {}
+    def _read(self, session: Session | None, message: Any) -> Session | None:
         try:
-            self._told(given)
-        except Exception as error:  # noqa: BLE001 - Claude Code would be told that its hook has failed
-            self.failed("hook", error)
-        return {}  # has no say in what happens
+            data = getattr(message, "data", None)
+            session_id = getattr(message, "session_id", None) or (data or {}).get("session_id")
+            if session_id is not None:
+                session = self._session(session_id)
+                session.read(message)
+            elif session is not None and type(message).__name__ == "UserMessage":
+                session.results(message)
+        except Exception as error:  # noqa: BLE001 - the host goes on
+            self.failed("observed", error)
+        return session
 
-    def _session(self, session_id: Any) -> _Session:
-        sessions = self._sessions
-        if (there := sessions.get(str(session_id))) is None:
-            there = sessions[str(session_id)] = _Session()
+    def _left(self, session: Session | None, error: BaseException, messages: Any) -> None:
+        is_stopped = isinstance(error, GeneratorExit) or type(error).__name__ in ("CancelledError", "Cancelled")
+        has_ended = not is_stopped or getattr(messages, "__name__", "") not in _OF_A_CLIENT
+        try:
+            if session is not None:
+                session.left(error, has_ended=has_ended)
+        except Exception as again:  # noqa: BLE001 - as above
+            self.failed("observed", again)
+
+    def _session(self, session_id: Any) -> Session:
+        sessions, session_id = self._sessions, str(session_id)
+        if (there := sessions.get(session_id)) is None:
+            there = sessions[session_id] = Session(self, session_id)
             if len(sessions) > _SESSIONS_MAX:
                 sessions.pop(next(iter(sessions)), None)
         return there
 
-    def _told(self, given: Mapping[str, Any]) -> None:
-        session_id = str(given.get("session_id"))
-        session = self._session(session_id)
-        name = given.get("hook_event_name")
-        if name == "UserPromptSubmit":
-            self._begin_turn(session, session_id, given.get("prompt"))
-        elif name == "SubagentStart":
-            self._open_turn(session, session_id)
-            agent_id = str(given.get("agent_id"))
-            key = session.subagents[agent_id] = f"{session.turn}:{agent_id}"
-            self.begin_turn(key, agent=given.get("agent_type"), parent=session.turn)
-        elif name == "SubagentStop":
-            if (key := session.subagents.pop(str(given.get("agent_id")), "")) != "":
-                self.end(key, given.get("last_assistant_message"))
-        elif name == "Stop":
-            self._close_turn(session, None, given.get("last_assistant_message"))
-        else:
-            self._told_of_tool(session, session_id, given, str(given.get("tool_use_id")))
+    def _call(self, call_id: Any) -> tuple[Session, str, str] | None:
+        """Return the session and the keys of a call that was announced."""
+        for session in reversed(tuple(self._sessions.values())):
+            if (keys := session.asked_about(call_id)) is not None:
+                return session, *keys
+        return None
 
-    def _told_of_tool(self, session: _Session, session_id: str, given: Mapping[str, Any], call: str) -> None:
-        name = given.get("hook_event_name")
-        key = f"{session_id}:{call}"
-        if name == "PreToolUse" or call not in session.tools:
-            self._open_turn(session, session_id)
-            parent = session.subagents.get(str(given.get("agent_id")), session.turn)
-            tool, arguments = str(given.get("tool_name")), given.get("tool_input")
-            self.begin_tool(key, tool, parent=parent, arguments=arguments, call_id=call, is_held=True)
-            session.tools[call] = None
-        if name == "PostToolUse":
-            self.end(key, given.get("tool_response"))
-            session.tools.pop(call, None)
-        elif name == "PostToolUseFailure":
-            self.fail(key, str(given.get("error")), kind="ToolError")
-            session.tools.pop(call, None)
 
-    def _open_turn(self, session: _Session, session_id: str) -> None:
-        if session.turn is None:
-            self._begin_turn(session, session_id, None)
+class _Hook:
+    """A hook that tells a recorder, and has no say in what happens."""
 
-    def _begin_turn(self, session: _Session, session_id: str, prompt: Any) -> None:
-        if session.turn is not None:
-            self._close_turn(session, "another prompt came before its end")
-        session.turns += 1
-        session.turn = f"{session_id}:turn-{session.turns}"
-        self.begin_turn(session.turn, prompt=prompt, session=session_id)
+    def __init__(self, recorder: ClaudeAgentSDKRecorder, *, is_free: bool) -> None:
+        self.recorder = recorder
+        self._is_free = is_free
 
-    def _close_turn(self, session: _Session, error: object, answer: Any = None) -> None:
-        if session.turn is None:
+    async def __call__(self, given: Any, tool_use_id: Any, context: Any) -> dict[str, Any]:  # noqa: ARG002
+        recorder = self.recorder
+        if not recorder.is_closed:
+            try:
+                recorder._session(given.get("session_id")).hear(given, is_free=self._is_free)  # noqa: SLF001
+            except Exception as error:  # noqa: BLE001 - Claude Code would be told that its hook has failed
+                recorder.failed("hook", error)
+        return {}
+
+
+class _Asking:
+    """Answers whether a tool may be used: as the program does, or as the hub does."""
+
+    def __init__(self, recorder: ClaudeAgentSDKRecorder, host: Any) -> None:
+        self.recorder = recorder
+        self._host = host
+
+    async def __call__(self, tool: str, arguments: dict[str, Any], context: Any) -> Any:
+        if self._host is None:
+            return await self._decided(tool, arguments, context)
+        answer = await self._host(tool, arguments, context)
+        if not self.recorder.is_closed:
+            try:
+                self._answered(tool, arguments, context, answer)
+            except Exception as error:  # noqa: BLE001 - the program has answered
+                self.recorder.failed("can_use_tool", error)
+        return answer
+
+    def _answered(self, tool: str, arguments: Any, context: Any, answer: Any) -> None:
+        recorder, call_id = self.recorder, getattr(context, "tool_use_id", None)
+        behavior = getattr(answer, "behavior", None)
+        if (call := recorder._call(call_id)) is None or behavior not in ("allow", "deny"):  # noqa: SLF001
             return
-        for call in tuple(session.tools):
-            self.discard(f"{session.turn.rpartition(':')[0]}:{call}", "it was refused, or its end was not told")
-        for key in session.subagents.values():
-            self.fail(key, error or "its end was not told")
-        session.tools.clear()
-        session.subagents.clear()
-        if error is None:
-            self.end(session.turn, answer)
+        session, key, parent = call
+        is_passed = behavior == "allow"
+        said = {"is_passed": is_passed, "approver": "program", "reason": str(getattr(answer, "message", "") or "")}
+        recorder.record_verdict(key, tool, arguments=arguments, parent=parent, **said)
+        if is_passed:
+            recorder.release(key)
         else:
-            self.fail(session.turn, error)
-        session.turn = None
+            session.refused(call_id)
 
-    # -- messages --
-
-    def _message(self, message: Any) -> _Session | None:
-        name, session_id = type(message).__name__, getattr(message, "session_id", None)
-        if session_id is None:
-            return None
-        session = self._session(session_id)
-        if name == "AssistantMessage":
-            self._answered(session, session_id, message)
-        elif name == "ResultMessage":
-            self._result(session, message)
-        return session
-
-    def _answered(self, session: _Session, session_id: str, message: Any) -> None:
-        answer = message.message_id or message.uuid
-        if answer is None or answer in session.messages:
-            return
-        session.messages[answer] = None
-        self._open_turn(session, session_id)
-        key, usage = f"{session_id}:{answer}", message.usage or {}
-        self.begin_model(key, message.model, parent=session.turn)
-        if message.error is not None:
-            self.fail(key, str(message.error), kind="ModelError")
-            return
-        self.end(
-            key,
-            [_block(block) for block in message.content if type(block).__name__ != "ThinkingBlock"],
-            input_tokens=usage.get("input_tokens"),
-            output_tokens=usage.get("output_tokens"),
-            extra={name: usage[name] for name in ("cache_read_input_tokens",) if usage.get(name)} or None,
-        )
-
-    def _result(self, session: _Session, message: Any) -> None:
-        if session.turn is None:
-            return  # the hook has ended it
-        if message.total_cost_usd:
-            self.usage(session.turn, cost_usd=max(0.0, message.total_cost_usd - session.spent))
-            session.spent = message.total_cost_usd
-        if message.is_error:
-            said = "; ".join(message.errors or ()) or message.result or message.subtype
-            self._close_turn(session, said)
-        else:
-            self._close_turn(session, None, message.result)
-
-    # -- approvals --
-
-    async def _may_use(self, tool: str, arguments: dict[str, Any], context: Any) -> Any:
-        """Ask the hub whether a tool may be used."""
+    async def _decided(self, tool: str, arguments: Any, context: Any) -> Any:
         module: Any = imported("claude_agent_sdk", "claude_agent_sdk")
-        call = getattr(context, "tool_use_id", None)
-        parent, key = None, ""
-        for session_id, session in tuple(self._sessions.items()):
-            if call in session.tools:
-                parent = session.subagents.get(str(getattr(context, "agent_id", None)), session.turn or "")
-                key = f"{session_id}:{call}"
-        if call is None:
+        recorder, call_id = self.recorder, getattr(context, "tool_use_id", None)
+        if not call_id:
             return module.PermissionResultDeny(message="Claude Code does not say which call it asks about")
-        verdict = await self.decide(call, tool, arguments, parent=parent or None)
+        call = recorder._call(call_id)  # noqa: SLF001
+        key, parent = (f"call:{call_id}", None) if call is None else call[1:]
+        verdict = await recorder.decide(key, tool, arguments, parent=parent)
         if not verdict.is_approved and not verdict.approval_id:
+            if call is not None:
+                call[0].refused(call_id)
             message = f"The tool call was not made, because its approval could not be asked for: {verdict.reason}"
             return module.PermissionResultDeny(message=message, interrupt=True)
-        if not verdict.is_approved:
-            return module.PermissionResultDeny(message=f"The tool call was denied: {verdict.reason}")
-        self.release(key)
+        denial = denial_of(verdict, may_repeat=False, takes_arguments=True)
+        if denial is None and verdict.is_modified and not is_a(verdict.arguments, dict):
+            denial = "The tool call was approved with arguments that are no JSON object."
+        if denial is not None:
+            if call is not None:
+                call[0].refused(call_id)
+            return module.PermissionResultDeny(message=denial)
+        if call is not None:
+            recorder.release(key)
         return module.PermissionResultAllow(updated_input=dict(verdict.arguments) if verdict.is_modified else None)
 
 
@@ -265,8 +243,51 @@ def record(hub: Hub | HubThread, **settings: Any) -> ClaudeAgentSDKRecorder:
     return opened(hub, "claude-agent-sdk", install, kind=ClaudeAgentSDKRecorder, **settings)
 
 
-def _block(block: Any) -> Any:
-    if (text := getattr(block, "text", None)) is not None:
-        return text
-    fields = {name: getattr(block, name, None) for name in ("id", "name", "input")}
-    return {name: value for name, value in fields.items() if value is not None}
+def from_claude_agent_sdk(
+    options: Any = None,
+    *,
+    name: str = "claude",
+    recorder: ClaudeAgentSDKRecorder | None = None,
+    **settings: Any,
+) -> AgentActor:
+    """Return an actor that answers with Claude Code: ``await hub.spawn(from_claude_agent_sdk(options))``.
+
+    Each answer is a session of its own, which is told the history of the channel with the question. With ``recorder``
+    it is recorded, with options that :meth:`ClaudeAgentSDKRecorder.options` has returned or not; where the hub is to be
+    asked, make them with ``asks=True``. ``settings`` are those of :class:`~hubwire.runtimes.AgentActor`.
+    """
+    module: Any = imported("claude_agent_sdk", "claude_agent_sdk")
+    if options is not None and not is_a(options, module.ClaudeAgentOptions):
+        raise ConfigurationError(f"from_claude_agent_sdk() takes ClaudeAgentOptions, not {shown(options)}")
+    if recorder is not None and not is_a(recorder, ClaudeAgentSDKRecorder):
+        raise ConfigurationError(f"recorder is what claude_agent_sdk.record() returns, not {shown(recorder)}")
+    if recorder is not None:
+        options = recorder.options(options)
+
+    async def answer(said: str, history: Sequence[Said], turn: Turn) -> Any:  # noqa: ARG001 - as all answers
+        messages = module.query(prompt=_prompts(_with_history(said, history)), options=options)
+        result: Any = None
+        async for message in messages if recorder is None else recorder.observed(messages):
+            if is_a(message, module.ResultMessage):
+                result = message  # the last: what runs in the background may end after the first
+        if result is None or result.is_error:
+            raise RuntimeError(f"Claude Code has not answered: {getattr(result, 'result', None) or 'it has ended'}")
+        return result.result
+
+    return AgentActor(name, answer, **settings)
+
+
+async def _prompts(prompt: str) -> AsyncIterator[dict[str, Any]]:
+    yield {"type": "user", "message": {"role": "user", "content": prompt}}
+
+
+def _with_history(said: str, history: Sequence[Said]) -> str:
+    """Return a prompt that begins with what was said before: a session of Claude Code cannot be given messages."""
+    if not history:
+        return said
+    before = "\n".join(f"{'You' if each.is_own else each.name}: {each.text}" for each in history)
+    return f"What was said in this conversation before:\n\n{before}\n\nAnswer this:\n\n{said}"
+
+
+def _hooks_of(hooks: dict[str, list[Any]], name: str) -> list[Any]:
+    return [hook for matcher in hooks.get(name, ()) for hook in getattr(matcher, "hooks", ())]

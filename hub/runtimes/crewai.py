@@ -9,22 +9,28 @@ tokens (streamed ones once), tool calls with arguments, results and errors, and 
 
 Handlers of CrewAI's event bus run in a pool of threads and come out of order, and the first one starts that pool. So,
 while a recorder is open, ``emit`` of the bus is wrapped: events are heard in the thread and the order in which they
-happen, and what is replayed from a checkpoint is no event again.
+happen, and what is replayed from a checkpoint is no event again. No event says that a run was cancelled, or ended by
+``KeyboardInterrupt``: so the ``kickoff`` of crews and agents is wrapped too, and what has begun in it has failed then.
+Tools and models run in threads, which go on: what they call until then is recorded as it ends. ``crew.kickoff_async``
+runs whole in a thread: cancelled, it goes on to its end, and is recorded so.
 
-What CrewAI shows nowhere: the class of an error (its text is there), that a run was cancelled (what was open is
-recorded as abandoned when the recorder is closed), calls of a model whose class emits no events, and what a person says
-at the terminal to a task with ``human_input``. A flow is recorded as the runs of its crews and agents.
+What CrewAI shows nowhere: the class of an error (its text is there), calls of a model whose class emits no events, and
+what a person says at the terminal to a task with ``human_input``. A flow is recorded as the runs of its crews and
+agents.
 
-Tested with crewai 1.15.30.
+Tested with crewai 1.15.25 and 1.15.30.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final
 
 from .. import Hub, HubThread
 from ..actors import Turn
@@ -38,8 +44,11 @@ _PLACES_MAX = 10_000
 """Of scopes that are no turns, as tasks, and have not ended; the oldest of so many is let go."""
 
 _hearing: list[CrewAIRecorder] = []
-_wrapped: list[tuple[type[Any], Any, Any]] = []
-"""The class of the bus, its ``emit``, and the one that wraps it."""
+_wrapped: list[tuple[type[Any], str, Any, Any]] = []
+"""A class, the name of a method, what it was, and what wraps it."""
+_begun: ContextVar[list[tuple[CrewAIRecorder, str]] | None] = ContextVar("hubwire.runtimes.crewai.begun", default=None)
+"""The turns that have begun in the ``kickoff`` that this code belongs to, also in the threads that it uses."""
+_BEGINS_TURN: Final = frozenset({"crew_kickoff_started", "agent_execution_started", "lite_agent_execution_started"})
 _lock = threading.Lock()
 
 
@@ -54,6 +63,8 @@ class CrewAIRecorder(Recorder):
         try:
             if (said := _SAID.get(event.type)) is not None:
                 said(self, event)
+                if event.type in _BEGINS_TURN and (begun := _begun.get()) is not None:
+                    begun.append((self, event.event_id))
             elif event.started_event_id is not None:
                 self.places.pop(event.started_event_id, None)
             elif event.type.endswith("_started"):
@@ -75,12 +86,19 @@ def record(hub: Hub | HubThread, **settings: Any) -> CrewAIRecorder:
     recorder.
     """
     bus = imported("crewai.events.event_bus", "crewai").CrewAIEventsBus
+    crew, agents = imported("crewai.crew", "crewai").Crew, imported("crewai.agent.core", "crewai").Agent
+    lite = imported("crewai.lite_agent", "crewai").LiteAgent
 
     def install(recorder: CrewAIRecorder) -> Callable[[], None]:
         recorder.places = {}
         with _lock:
             if not _hearing:
-                _wrap(bus)
+                _replace(bus, "emit", _heard)
+                for name in ("kickoff", "akickoff"):
+                    for owner in (crew, agents, lite):
+                        _replace(owner, name, _watched)
+                for owner in (agents, lite):
+                    _replace(owner, "kickoff_async", _watched)
             _hearing.append(recorder)
         return functools.partial(_leave, recorder)
 
@@ -105,29 +123,65 @@ def from_crewai(agent: Any, *, name: str | None = None, **settings: Any) -> Agen
     return AgentActor(name or agent.role, answer, **settings)
 
 
-def _wrap(bus: type[Any]) -> None:
-    before = bus.emit
+def _replace(owner: type[Any], name: str, wrap: Callable[[Any], Any]) -> None:
+    before = owner.__dict__.get(name)
+    if before is not None:
+        ours = functools.wraps(before)(wrap(before))
+        setattr(owner, name, ours)
+        _wrapped.append((owner, name, before, ours))
 
-    @functools.wraps(before)
-    def emit(self: Any, source: Any, event: Any, *args: Any, **kwargs: Any) -> Any:
-        answer = before(self, source, event, *args, **kwargs)
+
+def _heard(emit: Any) -> Any:
+    def emit_and_tell(self: Any, source: Any, event: Any, *args: Any, **kwargs: Any) -> Any:
+        answer = emit(self, source, event, *args, **kwargs)
         for recorder in tuple(_hearing):
             recorder.hear(event)
         return answer
 
-    bus.emit = emit
-    _wrapped.append((bus, before, emit))
+    return emit_and_tell
+
+
+def _watched(kickoff: Any) -> Any:
+    if inspect.iscoroutinefunction(kickoff):
+
+        async def kick_off(*args: Any, **kwargs: Any) -> Any:
+            with _watching():
+                return await kickoff(*args, **kwargs)
+
+        return kick_off
+
+    def kick_off_blocking(*args: Any, **kwargs: Any) -> Any:
+        with _watching():
+            return kickoff(*args, **kwargs)
+
+    return kick_off_blocking
+
+
+@contextmanager
+def _watching() -> Iterator[None]:
+    """Fail the turns that have begun inside when it is left by what no event tells of."""
+    begun: list[tuple[CrewAIRecorder, str]] = []
+    token = _begun.set(begun)
+    try:
+        yield
+    except Exception:
+        raise  # CrewAI tells that
+    except BaseException as error:
+        for recorder, key in reversed(begun):
+            recorder.fail(key, error)
+        raise
+    finally:
+        _begun.reset(token)
 
 
 def _leave(recorder: CrewAIRecorder) -> None:
     with _lock:
         if recorder in _hearing:
             _hearing.remove(recorder)
-        if _hearing or not _wrapped:
-            return
-        bus, before, ours = _wrapped.pop()
-        if bus.__dict__.get("emit") is ours:
-            bus.emit = before
+        while _wrapped and not _hearing:
+            owner, name, before, ours = _wrapped.pop()
+            if owner.__dict__.get(name) is ours:  # else another library has wrapped it after us
+                setattr(owner, name, before)
 
 
 # -- what each event says --
