@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> int:
     files = install_wheel.wheel_inputs()
     wheel = install_wheel.build(files, install_wheel.BUILD / install_wheel.digest(files)[:16])
     place = Place(asked.python, wheel, extras, sorted(known, key=len, reverse=True))
-    results = []
+    results: list[Result] = []
     for name in asked.names or known:
         for bound in asked.bounds:
             results.append(run(name, bound, place, results[-1:]))
