@@ -80,7 +80,7 @@ def is_installed(module: str) -> bool:
         return False  # nor is the package that it would be in
 
 
-def run(*command: str, directory: Path) -> subprocess.CompletedProcess[str]:
+def run(*command: str, directory: Path, errors: int = subprocess.STDOUT) -> subprocess.CompletedProcess[str]:
     environment = {
         **os.environ,
         "COLUMNS": "100",
@@ -93,7 +93,7 @@ def run(*command: str, directory: Path) -> subprocess.CompletedProcess[str]:
         cwd=directory,
         env=environment,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=errors,
         text=True,
         timeout=SECONDS_MAX,
         check=False,
@@ -132,14 +132,15 @@ def test_blocks_of_page(page: Path, tmp_path: Path, request: pytest.FixtureReque
             pytest.skip(f"needs {module}, which an extra of its own installs")
     if "HUBWIRE_STORE" in text:
         request.getfixturevalue("monkeypatch").setenv("HUBWIRE_STORE", request.getfixturevalue("s3_url"))
-    warnings = "ignore" if needed else "error"  # what others warn of among themselves is not ours
+    # What others warn of among themselves is not ours; LangChain shows its own warnings whatever `-W` says.
+    warnings, errors = ("ignore", subprocess.PIPE) if needed else ("error", subprocess.STDOUT)
     for block in blocks_of(text):
         place = f"{page.relative_to(ROOT)}:{block.line}"
         if block.language == "python" and block.title:
             (tmp_path / block.title).write_text(block.text)
         elif block.language == "python":
-            done = run(sys.executable, "-P", "-W", warnings, "-c", block.text, directory=tmp_path)
-            assert done.returncode == 0, f"{place}\n{done.stdout}"
+            done = run(sys.executable, "-P", "-W", warnings, "-c", block.text, directory=tmp_path, errors=errors)
+            assert done.returncode == 0, f"{place}\n{done.stdout}{done.stderr or ''}"
             assert is_as_shown(done.stdout, block.output or ""), f"{place} prints\n{done.stdout}"
         elif block.language == "console":
             results = list(run_console(block, tmp_path))

@@ -14,7 +14,7 @@ attributes; approvals; a cancellation, which the SDK does not take for an error.
 end is recorded then, with the times that it has. The spans of :class:`hubwire.listeners.OpenTelemetry`, which come from
 a hub, are left out.
 
-Tested with opentelemetry-sdk 1.30 to 1.43.
+Tested with opentelemetry-sdk 1.30 to 1.45.
 """
 
 from __future__ import annotations
