@@ -97,6 +97,9 @@ class Prunable:
     _keeper: Keeper
     _redaction: Redaction
 
+    def _unsigned(self) -> str | None:
+        raise NotImplementedError
+
     async def prune(
         self,
         *,
@@ -215,7 +218,7 @@ class Prunable:
         """What the log does not do, and what to do; None if all is well. The health of its hub says it, too."""
         failure = self._keeper.failure
         if failure is None:
-            return None
+            return self._unsigned()
         return (
             f"cannot prune the log {self.path}, which keeps more than its retention says: {failure}; the next segment"
             " that is sealed tries again"

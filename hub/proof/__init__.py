@@ -1,0 +1,49 @@
+"""Proof: what shows to others that a log is what it was, and who says so.
+
+The records of a log are the leaves of a Merkle tree as RFC 6962 has it. A checkpoint is its root, and how many records
+it is over, signed as C2SP has it; so that tools which hubwire has not written can check it. :mod:`~hubwire.proof.tree`
+is pure; :class:`TreeHashes` is where the tree is kept; a :class:`Signer` signs.
+"""
+
+from __future__ import annotations
+
+from ..errors import CheckpointInvalid, HashesMissing, LogRolledBack
+from .hashes import TreeHashes
+from .note import Checkpoint, Note, NoteSignature, VerifierKey
+from .signer import FunctionSigner, KeySigner, Signer, SigningRequest, as_signer
+from .tree import (
+    EMPTY_ROOT,
+    Tree,
+    consistency_ranges,
+    inclusion_ranges,
+    is_consistent,
+    is_included,
+    leaf_hash,
+    node_hash,
+    subtrees,
+)
+
+__all__ = (
+    "EMPTY_ROOT",
+    "Checkpoint",
+    "CheckpointInvalid",
+    "FunctionSigner",
+    "HashesMissing",
+    "KeySigner",
+    "LogRolledBack",
+    "Note",
+    "NoteSignature",
+    "Signer",
+    "SigningRequest",
+    "Tree",
+    "TreeHashes",
+    "VerifierKey",
+    "as_signer",
+    "consistency_ranges",
+    "inclusion_ranges",
+    "is_consistent",
+    "is_included",
+    "leaf_hash",
+    "node_hash",
+    "subtrees",
+)

@@ -1,0 +1,93 @@
+"""What can be called on an audit log about its proofs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hubwire.errors import ConfigurationError
+from hubwire.log import Log
+from hubwire.ports import Clock, KnowledgeStore
+from hubwire.proof import Note, VerifierKey
+
+from . import _arguments
+from ._signing import Signing
+
+__all__ = ("Provable", "Signature")
+
+
+class Signature:
+    """The signing of a log, if it has a signer. What is not asked for is not imported, and costs nothing."""
+
+    def __init__(self, signer: object, seconds: object) -> None:
+        self.signing: Signing | None = None
+        self._signer = signer
+        self._seconds = _arguments.seconds("checkpoint_seconds", seconds)
+
+    @property
+    def on_lines(self) -> Callable[[int, bytes], None] | None:
+        """What the log calls with its lines."""
+        return None if self._signer is None else self._lines
+
+    def _lines(self, first: int, content: bytes) -> None:
+        assert self.signing is not None
+        self.signing.lines(first, content)
+
+    def begin(self, store: KnowledgeStore, log: Log, clock: Clock) -> None:
+        """The log is there."""
+        if self._signer is not None:
+            self.signing = Signing(store, log, clock, self._signer, self._seconds)
+
+    async def ready(self) -> None:
+        """See that the log goes on from its newest checkpoint, before it is appended to."""
+        if self.signing is not None and not self.signing.is_ready:
+            await self.signing.ready()
+
+    async def close(self, seconds: float) -> None:
+        """Sign what came last."""
+        if self.signing is not None:
+            await self.signing.close(seconds)
+
+
+class Provable:
+    """What can be called on an audit log about its proofs."""
+
+    path: str
+    _signature: Signature
+
+    @property
+    def vkey(self) -> VerifierKey | None:
+        """The public key by which others check the log; None if it is not signed."""
+        signing = self._signature.signing
+        return None if signing is None else signing.signer.vkey
+
+    @property
+    def checkpoint_errors(self) -> int:
+        """How many checkpoints were not signed and stored; each time the log tries again."""
+        signing = self._signature.signing
+        return 0 if signing is None else signing.errors
+
+    async def checkpoint(self) -> Note:
+        """Sign all that is stored now, and return the checkpoint: kept elsewhere, it proves what the log was.
+
+        It is in the file ``checkpoint`` of the log when it returns, and among its ``checkpoints``. Raises
+        :class:`~hubwire.errors.ConfigurationError` if the log has no signer, :class:`~hubwire.errors.SigningFailed`,
+        and what :meth:`append` raises.
+        """
+        signing = self._signature.signing
+        if signing is None:
+            raise ConfigurationError(
+                f"checkpoint(): the log {self.path} has no signer; give it one, as in"
+                " AuditLog(store, signer=KeySigner.from_file('audit.key'))"
+            )
+        return await signing.sign(is_archived=True)
+
+    def _unsigned(self) -> str | None:
+        """Return why the newest records are not signed; None if all is well."""
+        signing: Any = self._signature.signing
+        if signing is None or signing.failure is None:
+            return None
+        return (
+            f"cannot sign the log {self.path}: {signing.failure}; its newest records are stored, and can be changed by"
+            " who can write to the store, until that works again"
+        )
