@@ -19,6 +19,7 @@ from .failing import MISUSED, failed, misuse
 from .holds_app import hold, holds, release
 from .hub_client import is_hub, token_file as given_token_file
 from .incoming_app import follow, import_
+from .keys_app import keys
 from .mcp_app import mcp
 from .output import complain, log_to_stderr
 from .query_app import query, sql
@@ -322,6 +323,7 @@ def demo(
 app.command(approvals)
 app.command(dead_letters)
 app.command(export)
+app.command(keys)
 app.command(mcp)
 app.command(query)
 app.command(report)

@@ -8,9 +8,10 @@ is pure; :class:`TreeHashes` is where the tree is kept; a :class:`Signer` signs.
 from __future__ import annotations
 
 from ..errors import CheckpointInvalid, HashesMissing, LogRolledBack
+from .handover import KeyChain, handover_line, successor_of
 from .hashes import TreeHashes
 from .note import Checkpoint, Note, NoteSignature, VerifierKey
-from .signer import FunctionSigner, KeySigner, Signer, SigningRequest, as_signer
+from .signer import FunctionSigner, KeySigner, Signer, SigningRequest, as_signer, wipe_key
 from .tree import (
     EMPTY_ROOT,
     Tree,
@@ -29,6 +30,7 @@ __all__ = (
     "CheckpointInvalid",
     "FunctionSigner",
     "HashesMissing",
+    "KeyChain",
     "KeySigner",
     "LogRolledBack",
     "Note",
@@ -40,10 +42,13 @@ __all__ = (
     "VerifierKey",
     "as_signer",
     "consistency_ranges",
+    "handover_line",
     "inclusion_ranges",
     "is_consistent",
     "is_included",
     "leaf_hash",
     "node_hash",
     "subtrees",
+    "successor_of",
+    "wipe_key",
 )

@@ -20,7 +20,7 @@ from .._values import Value
 from ..errors import CheckpointInvalid, ConfigurationError
 from .note import ED25519, Checkpoint, NoteSignature, VerifierKey, check_name, ed25519, key_id
 
-__all__ = ("FunctionSigner", "KeySigner", "Signer", "SigningRequest", "as_signer")
+__all__ = ("FunctionSigner", "KeySigner", "Signer", "SigningRequest", "as_signer", "wipe_key")
 
 _SECRET = "PRIVATE+KEY"
 _SECRET_BYTES = 32
@@ -161,6 +161,40 @@ class KeySigner:
             opened.write(self.secret_text + "\n")
             opened.flush()
             os.fsync(opened.fileno())
+        _sync_directory(file)
+
+
+def wipe_key(path: str | os.PathLike[str]) -> None:
+    """Write over the file of a key that is not used any more, sync it, and remove it.
+
+    What the disk itself keeps of it, a flash drive for instance, or a backup, is out of reach: such a copy signs what
+    nobody believes any more who was given the newer key. Raises :class:`~hubwire.errors.ConfigurationError` if it is
+    no file of a key, or cannot be written; then it is as it was.
+    """
+    file = Path(path)
+    try:
+        descriptor = os.open(file, os.O_RDWR | os.O_NOFOLLOW)
+        with os.fdopen(descriptor, "r+b") as opened:
+            mode = os.fstat(descriptor)
+            if not stat.S_ISREG(mode.st_mode) or not opened.read(_FILE_BYTES_MAX).startswith(f"{_SECRET}+".encode()):
+                raise ConfigurationError(f"{file} is no key file, and was left as it is")
+            for content in (os.urandom(mode.st_size), bytes(mode.st_size)):
+                opened.seek(0)
+                opened.write(content)
+                opened.flush()
+                os.fsync(descriptor)
+        file.unlink()
+        _sync_directory(file)
+    except OSError as error:
+        raise ConfigurationError(f"cannot wipe the key {file}: {error.strerror}; remove it by hand") from error
+
+
+def _sync_directory(file: Path) -> None:
+    descriptor = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class FunctionSigner:

@@ -8,9 +8,11 @@ from typing import Any
 from hubwire.errors import ConfigurationError
 from hubwire.log import Log
 from hubwire.ports import Clock, KnowledgeStore
-from hubwire.proof import Note, VerifierKey
+from hubwire.proof import Note, Signer, VerifierKey
 
 from . import _arguments
+from ._handing_over import hand_over
+from ._redaction import Redaction
 from ._signing import Signing
 
 __all__ = ("Provable", "Signature")
@@ -54,6 +56,8 @@ class Provable:
 
     path: str
     _signature: Signature
+    _log: Log
+    _redaction: Redaction
 
     @property
     def vkey(self) -> VerifierKey | None:
@@ -81,6 +85,29 @@ class Provable:
                 " AuditLog(store, signer=KeySigner.from_file('audit.key'))"
             )
         return await signing.sign(is_archived=True)
+
+    async def rotate_key(self, signer: Signer, *, by: str | None = None, reason: str | None = None) -> Note:
+        """Go on with a new key, and return the checkpoint that says so: the present key and the new one sign it.
+
+        The log says so in a record, ``log.key_rotated``; that is under the checkpoint, which is stored and put aside
+        when this returns. From then on ``signer`` signs alone, and the file of the old key can be wiped: see
+        :func:`hubwire.proof.wipe_key`. Whoever was given the old key finds the new one by
+        :class:`hubwire.proof.KeyChain`; give the new one to all all the same. After a crash the log opens with the old
+        key as long as the checkpoint is not stored, with the new one afterwards, and an error says which. ``by`` and
+        ``reason`` are written down, redacted as records are.
+
+        Raises :class:`~hubwire.errors.ConfigurationError` if the log has no signer, or ``signer`` is none, has another
+        name or the same key; :class:`~hubwire.errors.SigningFailed` if one of them does not sign: the old key goes on;
+        and what :meth:`append` raises.
+        """
+        signing = self._signature.signing
+        if signing is None:
+            raise ConfigurationError(
+                f"rotate_key(): the log {self.path} has no signer, and so no key to hand over from"
+            )
+        by = self._redaction.words(_arguments.words("rotate_key(): by", by, is_optional=True))
+        reason = self._redaction.words(_arguments.words("rotate_key(): reason", reason, is_optional=True))
+        return await hand_over(signing, self._log, signer, by=by, reason=reason)
 
     def _unsigned(self) -> str | None:
         """Return why the newest records are not signed; None if all is well."""

@@ -20,7 +20,16 @@ from hubwire.guests import GuestTask
 from hubwire.log import Log
 from hubwire.own_log import OwnLog
 from hubwire.ports import Clock, KnowledgeStore
-from hubwire.proof import Checkpoint, Note, NoteSignature, Signer, SigningRequest, as_signer
+from hubwire.proof import (
+    Checkpoint,
+    Note,
+    NoteSignature,
+    Signer,
+    SigningRequest,
+    as_signer,
+    handover_line,
+    successor_of,
+)
 
 from ._growing import GrowingTree
 from ._guests import CALL_SECONDS_MAX, Worker
@@ -84,6 +93,10 @@ class Signing:
         self.growing = GrowingTree(store, log.path)
         self.newest: Checkpoint | None = None
         """The newest checkpoint that is stored."""
+        self._handover: Note | None = None
+        """That checkpoint, if it hands over to the present key."""
+        self.handing_over = OneByOne()
+        """Entered by who changes the key."""
         self._store = store
         self._log = log
         self._clock = clock
@@ -147,7 +160,16 @@ class Signing:
         await self._log.open()
         found = await read_newest(self._store, self._log.path)
         self.newest = None if found is None else self._own(*found)
+        self._handover = found[0] if found is not None and successor_of(found[1]) is not None else None
         await self.growing.find(self._log.records, self.newest)
+        if self._handover is not None and self.newest is not None:
+            await self._keep_handover(self._handover, self.newest)
+
+    async def _keep_handover(self, note: Note, checkpoint: Checkpoint) -> None:
+        """Put a hand-over aside, if a crash came before that: the next checkpoint takes its place."""
+        file = archived_path(self._log.path, checkpoint.size)
+        if await self._store.read_bytes(file) != str(note).encode():
+            await self._store.write(file, str(note))
 
     def _own(self, note: Note, checkpoint: Checkpoint) -> Checkpoint:
         vkey, path = self.signer.vkey, self._log.path
@@ -155,6 +177,11 @@ class Signing:
             raise ConfigurationError(
                 f"the log {path} is signed as {checkpoint.origin!r:.120}, and this signer is of {vkey.name!r:.120}; give"
                 " it the key of that name"
+            )
+        if (successor := successor_of(checkpoint)) not in (None, vkey) and note.signed_by(successor):
+            raise ConfigurationError(
+                f"the log {path} was handed over to the key {successor}: give it that one; the signer that it was given"
+                f" has {vkey}"
             )
         if not note.signed_by(vkey):
             raise ConfigurationError(
@@ -165,10 +192,10 @@ class Signing:
 
     # -- a checkpoint --
 
-    async def sign(self, *, is_archived: bool = False, also: Sequence[Signer] = ()) -> Note:
+    async def sign(self, *, is_archived: bool = False, successor: Signer | None = None) -> Note:
         """Sign all that is stored now, and store the checkpoint; return it.
 
-        Raises :class:`~hubwire.errors.SigningFailed`, and what the store raises.
+        With a ``successor`` it hands over to that signer: both sign, and from then on it signs alone. Raises :class:`~hubwire.errors.SigningFailed`, and what the store raises.
         """
         async with self._one_by_one:
             await self._ready()
@@ -177,18 +204,34 @@ class Signing:
             tree = growing.tree
             if tree is None:
                 raise SigningFailed(f"the log {self._log.path} was given up while it was signed; sign it again")
-            checkpoint = Checkpoint(self.signer.vkey.name, tree.size, tree.root())
+            if successor is None and self._handover is not None and self._is_newest(tree.size):
+                return self._handover  # it says more than another one of this size
+            more = () if successor is None else (handover_line(successor.vkey),)
+            checkpoint = Checkpoint(self.signer.vkey.name, tree.size, tree.root(), more)
             is_due = is_archived or self._is_archiving_due(checkpoint.size, segment)
             await growing.keep(**({"at_least": 1} if is_due else {}))
             request = SigningRequest(checkpoint, partial(self._prove, checkpoint.size))
-            signatures = [await self._signature(each, request) for each in (self.signer, *also)]
-            note = Note(checkpoint.text, tuple(signatures))
+            signers = (self.signer,) if successor is None else (self.signer, successor)
+            note = Note(checkpoint.text, tuple([await self._signature(each, request) for each in signers]))
             await self._store.write(newest_path(self._log.path), str(note))
             self.newest = checkpoint
+            self.signer, self._handover = signers[-1], None if successor is None else note
             if is_due:
                 await self._archive(note, checkpoint, segment)
             self.failure = None
             return note
+
+    def _is_newest(self, size: int) -> bool:
+        return self.newest is not None and self.newest.size == size
+
+    async def try_out(self, signer: Signer) -> None:
+        """See that a signer signs what is stored now; its signature is let go. Raises as :meth:`sign`."""
+        async with self._one_by_one:
+            await self._ready()
+            tree = self.growing.tree
+            assert tree is not None
+            checkpoint = Checkpoint(signer.vkey.name, tree.size, tree.root())
+            await self._signature(signer, SigningRequest(checkpoint, partial(self._prove, checkpoint.size)))
 
     async def _prove(self, size: int, old: int) -> Sequence[bytes]:
         """Return the proof that the first ``size`` records go on from the first ``old`` ones."""
