@@ -195,7 +195,8 @@ class Signing:
     async def sign(self, *, is_archived: bool = False, successor: Signer | None = None) -> Note:
         """Sign all that is stored now, and store the checkpoint; return it.
 
-        With a ``successor`` it hands over to that signer: both sign, and from then on it signs alone. Raises :class:`~hubwire.errors.SigningFailed`, and what the store raises.
+        With a ``successor`` it hands over to that signer: both sign, and from then on it signs alone. Raises
+        :class:`~hubwire.errors.SigningFailed`, and what the store raises.
         """
         async with self._one_by_one:
             await self._ready()
