@@ -57,6 +57,7 @@ __all__ = (
     "PartialBatch",
     "PathPoisoned",
     "PostRejected",
+    "ProofInvalid",
     "QuotaExceeded",
     "RetryLater",
     "SignatureInvalid",
@@ -249,6 +250,10 @@ class ConfigurationError(CallerError):
 
 class CheckpointInvalid(CallerError, ValueError):
     """A text is no signed note, checkpoint or key, or its signature is not one of the key that it has to be of."""
+
+
+class ProofInvalid(CallerError, ValueError):
+    """A proof does not show what it is to show: it, or the record, was changed, or the key is another one."""
 
 
 class InvalidCursor(CallerError, ValueError):

@@ -22,6 +22,7 @@ from .incoming_app import follow, import_
 from .keys_app import keys
 from .mcp_app import mcp
 from .output import complain, log_to_stderr
+from .prove_app import prove
 from .query_app import query, sql
 from .run_app import completion_of, run as run_verb
 from .serve_app import serve
@@ -325,6 +326,7 @@ app.command(dead_letters)
 app.command(export)
 app.command(keys)
 app.command(mcp)
+app.command(prove)
 app.command(query)
 app.command(report)
 app.command(run_verb, name="run")

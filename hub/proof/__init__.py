@@ -7,9 +7,10 @@ is pure; :class:`TreeHashes` is where the tree is kept; a :class:`Signer` signs.
 
 from __future__ import annotations
 
-from ..errors import CheckpointInvalid, HashesMissing, LogRolledBack
+from ..errors import CheckpointInvalid, HashesMissing, LogRolledBack, ProofInvalid
 from .handover import KeyChain, handover_line, successor_of
 from .hashes import TreeHashes
+from .inclusion import InclusionProof
 from .note import Checkpoint, Note, NoteSignature, VerifierKey
 from .signer import FunctionSigner, KeySigner, Signer, SigningRequest, as_signer, wipe_key
 from .tree import (
@@ -30,11 +31,13 @@ __all__ = (
     "CheckpointInvalid",
     "FunctionSigner",
     "HashesMissing",
+    "InclusionProof",
     "KeyChain",
     "KeySigner",
     "LogRolledBack",
     "Note",
     "NoteSignature",
+    "ProofInvalid",
     "Signer",
     "SigningRequest",
     "Tree",

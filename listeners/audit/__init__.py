@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hubwire.log import Head, Rotation
 
+from ._proving import prove
 from ._verdicts import Outcome, Verdict, Verification
 from .audit_log import AuditLog, AuditRecord, AuditSubscriber
 from .retention import Hold, Pruned, Pruning, Retention
@@ -26,5 +27,6 @@ __all__ = (
     "Verdict",
     "Verification",
     "examine",
+    "prove",
     "verify",
 )

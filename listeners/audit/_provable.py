@@ -8,10 +8,11 @@ from typing import Any
 from hubwire.errors import ConfigurationError
 from hubwire.log import Log
 from hubwire.ports import Clock, KnowledgeStore
-from hubwire.proof import Note, Signer, VerifierKey
+from hubwire.proof import InclusionProof, Note, Signer, VerifierKey
 
 from . import _arguments
 from ._handing_over import hand_over
+from ._proving import prove
 from ._redaction import Redaction
 from ._signing import Signing
 
@@ -56,6 +57,7 @@ class Provable:
 
     path: str
     _signature: Signature
+    _store: KnowledgeStore
     _log: Log
     _redaction: Redaction
 
@@ -85,6 +87,18 @@ class Provable:
                 " AuditLog(store, signer=KeySigner.from_file('audit.key'))"
             )
         return await signing.sign(is_archived=True)
+
+    async def prove(self, index: int, *, with_line: bool = True) -> InclusionProof:
+        """Return a proof that the record numbered ``index`` is in the log; as :func:`prove` does.
+
+        A log with a signer signs first, if no checkpoint has the record yet.
+        """
+        signing = self._signature.signing
+        if signing is not None and type(index) is int and index >= 0:
+            await signing.ready()
+            if signing.newest is None or index >= signing.newest.size:
+                await signing.sign()
+        return await prove(self._store, index, path=self.path, with_line=with_line)
 
     async def rotate_key(self, signer: Signer, *, by: str | None = None, reason: str | None = None) -> Note:
         """Go on with a new key, and return the checkpoint that says so: the present key and the new one sign it.
