@@ -28,6 +28,7 @@ from .run_app import completion_of, run as run_verb
 from .serve_app import serve
 from .spool_app import hook, spool
 from .tail_app import tail
+from .tiles_app import tiles
 from .webhook_app import webhook
 
 __all__ = ("run",)
@@ -333,6 +334,7 @@ app.command(run_verb, name="run")
 app.command(spool)
 app.command(hook)
 app.command(sql)
+app.command(tiles)
 app.command(webhook)
 app.command(completion_of(app))
 

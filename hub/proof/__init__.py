@@ -13,8 +13,10 @@ from .hashes import TreeHashes
 from .inclusion import InclusionProof
 from .note import Checkpoint, Note, NoteSignature, VerifierKey
 from .signer import FunctionSigner, KeySigner, Signer, SigningRequest, as_signer, wipe_key
+from .tiles import ENTRY_BYTES_MAX, bundle, tile_path, tile_widths, unbundled
 from .tree import (
     EMPTY_ROOT,
+    TILE_WIDTH,
     Tree,
     consistency_ranges,
     inclusion_ranges,
@@ -27,6 +29,8 @@ from .tree import (
 
 __all__ = (
     "EMPTY_ROOT",
+    "ENTRY_BYTES_MAX",
+    "TILE_WIDTH",
     "Checkpoint",
     "CheckpointInvalid",
     "FunctionSigner",
@@ -44,6 +48,7 @@ __all__ = (
     "TreeHashes",
     "VerifierKey",
     "as_signer",
+    "bundle",
     "consistency_ranges",
     "handover_line",
     "inclusion_ranges",
@@ -53,5 +58,8 @@ __all__ = (
     "node_hash",
     "subtrees",
     "successor_of",
+    "tile_path",
+    "tile_widths",
+    "unbundled",
     "wipe_key",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hubwire.log import Head, Rotation
 
 from ._proving import prove
+from ._tiling import tiles
 from ._verdicts import Outcome, Verdict, Verification
 from .audit_log import AuditLog, AuditRecord, AuditSubscriber
 from .retention import Hold, Pruned, Pruning, Retention
@@ -28,5 +29,6 @@ __all__ = (
     "Verification",
     "examine",
     "prove",
+    "tiles",
     "verify",
 )
