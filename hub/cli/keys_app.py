@@ -59,3 +59,27 @@ def rotate(
     from .keys import rotate
 
     rotate(old, target, to=to, reason=reason, is_kept=keep, log=log)
+
+
+@keys.command
+def serve(
+    file: KeyFile,
+    /,
+    *,
+    socket: Annotated[str, Parameter(help="The Unix socket at which it signs.")],
+    state: Annotated[str, Parameter(help="The file that keeps what was signed last; never restore an older one.")],
+    begin: Annotated[bool, Parameter(help="Make that file: the key has never signed.")] = False,
+    successor: Annotated[
+        str | None, Parameter(help="The verifier key to which this one may hand over; without it, to none.")
+    ] = None,
+    group: Annotated[
+        str | None, Parameter(help="Let this group use the socket, too: the hub runs as another user.")
+    ] = None,
+) -> None:
+    """Sign for a hub in another process, by SocketSigner, until Ctrl-C: nothing that is not a continuation.
+
+    A program that is taken over can then not sign another history, and cannot read the key if it is of another user.
+    """
+    from .keys_serving import serve
+
+    serve(file, socket, state, begins=begin, successor=successor, group=group)

@@ -13,6 +13,7 @@ from .hashes import TreeHashes
 from .inclusion import InclusionProof
 from .note import Checkpoint, Note, NoteSignature, VerifierKey
 from .signer import FunctionSigner, KeySigner, Signer, SigningRequest, as_signer, wipe_key
+from .sockets import SocketSigner
 from .tiles import ENTRY_BYTES_MAX, bundle, tile_path, tile_widths, unbundled
 from .tree import (
     EMPTY_ROOT,
@@ -44,6 +45,7 @@ __all__ = (
     "ProofInvalid",
     "Signer",
     "SigningRequest",
+    "SocketSigner",
     "Tree",
     "TreeHashes",
     "VerifierKey",
