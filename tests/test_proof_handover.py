@@ -59,6 +59,9 @@ async def test_a_reader_with_the_first_key_finds_the_newest() -> None:
     assert chain.key == keys[-1].vkey
     for note in notes:
         assert chain.signer_of(note, Checkpoint.parse(note.text)) is not None
+    met = KeyChain(keys[0].vkey)
+    assert all([met.follow(note, Checkpoint.parse(note.text)) for note in notes])
+    assert met.epochs == chain.epochs
     assert KeyChain(str(keys[-1].vkey), notes).epochs == ((0, keys[-1].vkey),)
     assert KeyChain(KeySigner.new(NAME).vkey, notes).signer_of(notes[-1], Checkpoint.parse(notes[-1].text)) is None
 
@@ -88,6 +91,8 @@ async def test_a_wiped_key_that_was_stolen_signs_nothing_that_counts() -> None:
     twice = Note(again.text, tuple(each.signature(again.text.encode()) for each in (keys[0], other)))
     with pytest.raises(CheckpointInvalid, match="handed over twice"):
         KeyChain(keys[0].vkey, [*await notes_of(store), twice])
+    with pytest.raises(CheckpointInvalid, match="handed over twice"):
+        chain.follow(twice, again)
 
 
 async def test_a_hand_over_that_one_key_has_signed_is_none() -> None:

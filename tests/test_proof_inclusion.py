@@ -187,12 +187,13 @@ async def test_a_proof_holds_for_one_place_and_one_key() -> None:
         InclusionProof(3, proof.hashes, Note(proof.note.text)).verify(line, KEY.vkey)
     with pytest.raises(ProofInvalid):
         InclusionProof(3, proof.hashes, Note("no checkpoint\n")).verify(line, KEY.vkey)
+    odd: Any
     for odd in ("line", None, bytearray(line), Stranger()):
         with pytest.raises(ProofInvalid):
-            proof.verify(odd, KEY.vkey)  # type: ignore[arg-type]
+            proof.verify(odd, KEY.vkey)
     for odd in ("", None, 7, KEY, Stranger()):
         with pytest.raises(CheckpointInvalid):
-            proof.verify(line, odd)  # type: ignore[arg-type]
+            proof.verify(line, odd)
 
 
 HEAD = "c2sp.org/tlog-proof@v1\n"
@@ -235,6 +236,7 @@ def test_what_is_no_proof_is_refused(text: str) -> None:
 
 
 def test_a_proof_is_text_or_bytes() -> None:
+    odd: Any
     for odd in (None, 7, b"\xff", [], Stranger()):
         with pytest.raises(ProofInvalid):
             InclusionProof.parse(odd)

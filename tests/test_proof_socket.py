@@ -269,11 +269,11 @@ LINES = [
 async def test_a_hostile_client_gets_nothing_and_harms_nobody(line: bytes, tmp_path: Path) -> None:
     async with server(tmp_path) as signer:
         await signer.sign(request(50))
+        answer = b""
         async with await anyio.connect_unix(tmp_path / "s") as stream:
             try:
                 await stream.send(line)
                 await stream.send_eof()
-                answer = b""
                 while True:
                     answer += await stream.receive()
             except (anyio.EndOfStream, anyio.BrokenResourceError, OSError):
@@ -346,12 +346,13 @@ async def test_a_hostile_signer_is_reported(answers: list[bytes], tmp_path: Path
 
 def test_a_socket_signer_is_made_of_a_path_and_a_key() -> None:
     assert SocketSigner("s", str(KEY.vkey)).vkey == KEY.vkey
+    odd: Any
     for odd in (None, 7, b"s", "", "a\0b", Stranger()):
         with pytest.raises(ConfigurationError):
-            SocketSigner(odd, KEY.vkey)  # type: ignore[arg-type]
+            SocketSigner(odd, KEY.vkey)
     for odd in (None, 7, "key", KEY, Stranger()):
         with pytest.raises(CheckpointInvalid):
-            SocketSigner("s", odd)  # type: ignore[arg-type]
+            SocketSigner("s", odd)
 
 
 # --- the command ----------------------------------------------------------------------------------------------------

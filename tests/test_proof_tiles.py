@@ -95,7 +95,7 @@ async def test_the_longest_record_of_a_log_fits_into_a_bundle() -> None:
 
 
 async def test_what_was_written_in_steps_is_what_is_written_at_once() -> None:
-    store, there = MemoryStore(), {}
+    store, there = MemoryStore(), dict[str, bytes]()
     since = None
     for records in (0, 3, 250, 10, 700, 0):
         await grow(store, records)
@@ -181,6 +181,7 @@ async def test_tiles_refuses_what_cannot_be() -> None:
     with pytest.raises(ConfigurationError, match="is not signed"):
         await files(store)
     await grow(store, 1)
+    odd: Any
     for odd in ("checkpoint", 7, Stranger()):
         with pytest.raises(ConfigurationError):
             await files(store, since=odd)

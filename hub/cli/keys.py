@@ -90,7 +90,9 @@ class _Handing:
         audit = AuditLog(store, path=path, signer=self.old)
         try:
             await audit.checkpoint()  # before a key is made: the old one has to be that of the log
-            new = self.new or await anyio.to_thread.run_sync(_made, self.old.vkey.name, self.to)
+            new = self.new
+            if new is None:
+                new = await anyio.to_thread.run_sync(_made, self.old.vkey.name, self.to)
             note = await audit.rotate_key(new, by=_BY, reason=self.reason)
         except AlreadyRunning as error:
             raise InUse(f"{error}. For the log {path}: {advice}") from error

@@ -73,6 +73,15 @@ class KeyChain:
                     " that one"
                 )
 
+    def follow(self, note: Note, checkpoint: Checkpoint) -> VerifierKey | None:
+        """Return :meth:`signer_of`, and go on with the next key if this checkpoint hands over to one.
+
+        For who meets the checkpoints of a log in the order of their sizes. Raises what the constructor raises.
+        """
+        if (found := _handing_over(note)) is not None:
+            self._add(*found)
+        return self.signer_of(note, checkpoint)
+
     @property
     def key(self) -> VerifierKey:
         """The newest key: the one to keep, and to be given next time."""

@@ -29,11 +29,14 @@ async def hand_over(signing: Signing, log: Log, signer: object, *, by: str | Non
         _check(signing.signer, new, log.path)
         await signing.try_out(new)
         old, vkey = signing.signer.vkey, new.vkey
+        note = None
         # A checkpoint that was stored, and a signer that was not changed, would sign against each other.
         with anyio.CancelScope(shield=True):
             fields = {"old": str(old), "new": str(vkey), "by": by, "reason": reason}
             await log.append([log.own_record("log.key_rotated", **fields)])
-            return await signing.sign(is_archived=True, successor=new)
+            note = await signing.sign(is_archived=True, successor=new)
+        assert note is not None
+        return note
 
 
 def _check(old: Signer, new: Signer, path: str) -> None:
