@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 
+from hubwire import GenericEvent, Hub
 from hubwire.errors import CheckpointInvalid, ConfigurationError, HubError, InvalidRecord, SigningFailed
 from hubwire.listeners import AuditLog
 from hubwire.listeners.audit import Outcome
@@ -21,7 +25,7 @@ from hubwire.proof import (
     handover_line,
     successor_of,
 )
-from hubwire.stores import MemoryStore
+from hubwire.stores import FileStore, MemoryStore
 from support.odd import Stranger
 
 NAME = "example.org/hub/audit"
@@ -60,7 +64,7 @@ async def test_a_reader_with_the_first_key_finds_the_newest() -> None:
     for note in notes:
         assert chain.signer_of(note, Checkpoint.parse(note.text)) is not None
     met = KeyChain(keys[0].vkey)
-    assert all([met.follow(note, Checkpoint.parse(note.text)) for note in notes])
+    assert all(met.follow(note, Checkpoint.parse(note.text)) for note in notes)
     assert met.epochs == chain.epochs
     assert KeyChain(str(keys[-1].vkey), notes).epochs == ((0, keys[-1].vkey),)
     assert KeyChain(KeySigner.new(NAME).vkey, notes).signer_of(notes[-1], Checkpoint.parse(notes[-1].text)) is None
@@ -255,3 +259,83 @@ async def test_rotate_key_refuses_what_is_no_signer() -> None:
     with pytest.raises(ConfigurationError, match="no signer"):
         await unsigned.rotate_key(old)
     await unsigned.aclose()
+
+
+async def test_a_key_changes_while_records_come(tmp_path: Path) -> None:
+    """Two changes at once are one after the other; what is signed meanwhile is by the key of then."""
+    store, keys = FileStore(tmp_path), [KeySigner.new(NAME) for _ in range(3)]
+    audit = AuditLog(store, signer=keys[0], checkpoint_seconds=0.001, rotation=4000)
+
+    async def append() -> None:
+        for number in range(200):
+            await audit.append({"kind": "note.taken", "n": number})
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(append)
+        tasks.start_soon(append)
+        await audit.append({"kind": "note.taken"})
+        tasks.start_soon(audit.rotate_key, keys[1])
+        tasks.start_soon(audit.rotate_key, keys[2])
+    await audit.aclose()
+    assert audit.checkpoint_errors == 0
+    chain = KeyChain(keys[0].vkey, await notes_of(store))
+    assert [key for _, key in chain.epochs] == [each.vkey for each in keys]
+    again = AuditLog(store, signer=keys[2])
+    await again.append({"kind": "note.taken"})
+    await again.aclose()
+    with pytest.raises(ConfigurationError, match="not signed by the key"):
+        await AuditLog(store, signer=keys[1]).checkpoint()
+    await store.aclose()
+
+
+async def test_a_caller_that_is_cancelled_leaves_a_log_of_one_key() -> None:
+    """It was told nothing: the log has changed its key, or it has not, and goes on with the one that it has."""
+    for turns in range(0, 40, 3):
+        store, old, new = MemoryStore(), KeySigner.new(NAME), KeySigner.new(NAME)
+        audit = signed_log(store, old)
+        await audit.append({"kind": "note.taken"})
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(audit.rotate_key, new)
+            for _ in range(turns):
+                await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+        await audit.append({"kind": "note.taken"})
+        await audit.checkpoint()
+        assert audit.vkey is not None
+        assert KeyChain(old.vkey, await notes_of(store)).key == audit.vkey
+        await audit.aclose()
+
+
+async def test_a_log_changes_its_key_on_a_hub() -> None:
+    store, old, new = MemoryStore(), KeySigner.new(NAME), KeySigner.new(NAME)
+    audit = signed_log(store, old)
+    async with Hub(store, listeners=[audit]) as hub:
+        await hub.emit(GenericEvent(kind="user.login", data={"n": 1}))
+        await audit.rotate_key(new, reason="password hunter2 of bob@example.org leaked")
+        await hub.emit(GenericEvent(kind="user.login", data={"n": 2}))
+        assert hub.health().healthy
+    chain = KeyChain(old.vkey, await notes_of(store))
+    assert chain.key == new.vkey
+    (record,) = [each.fields async for each in AuditLog(store).read() if each.fields["kind"] == "log.key_rotated"]
+    assert "bob@example.org" not in record["reason"]
+    async with Hub(store, listeners=[signed_log(store, new)]) as hub:
+        await hub.emit(GenericEvent(kind="user.login", data={"n": 3}))
+    events = [each async for each in AuditLog(store).read() if "seq" in each.fields]
+    assert [each.fields["seq"] for each in events] == list(range(len(events)))
+
+
+async def test_a_closed_log_is_signed_to_its_end_and_is_not_opened_by_its_signer(tmp_path: Path) -> None:
+    """Also where a checkpoint was being signed when it was closed."""
+    store, key = FileStore(tmp_path), KeySigner.new(NAME)
+    for number in range(30):
+        audit = AuditLog(store, signer=key, checkpoint_seconds=0.0005)
+        for _ in range(number % 5 + 1):
+            await audit.append({"kind": "note.taken"})
+        await audit.aclose()
+        other = AuditLog(store, signer=key, checkpoint_seconds=3600)
+        newest = Checkpoint.parse((await notes_of(store))[-1].text)
+        await anyio.sleep(0.001)
+        assert newest.size == (await other.verify()).records
+        await other.append({"kind": "note.taken"})
+        await other.aclose()
+    await store.aclose()

@@ -159,9 +159,7 @@ def test_sigstore_accepts_checkpoint_and_proofs(log: Made) -> None:
         der = Ed25519PublicKey.from_public_bytes(key.public).public_bytes(
             Encoding.DER, PublicFormat.SubjectPublicKeyInfo
         )
-        return Keyring(
-            [PublicKey(raw_bytes=b64encode(der), key_details=PublicKeyDetails.PKIX_ED25519)]  # type: ignore[arg-type]
-        )
+        return Keyring([PublicKey(raw_bytes=b64encode(der), key_details=PublicKeyDetails.PKIX_ED25519)])
 
     for index in log.some:
         proof = anyio.run(prove, log.store, index)

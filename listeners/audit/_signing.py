@@ -123,7 +123,7 @@ class Signing:
 
     def _begin(self) -> None:
         self._timer = None
-        if not self._worker.is_at_work:
+        if self._log.is_open and not self._worker.is_at_work:  # a log that was closed is not opened by its signer
             self._worker.start(self._sign_again)
 
     async def _sign_again(self) -> None:
@@ -272,16 +272,17 @@ class Signing:
 
     async def close(self, seconds: float) -> None:
         """Sign what came last, before the log is given up; in so many seconds at most."""
-        if self._timer is not None:
+        tree = self.growing.tree
+        is_last = tree is not None and self._log.is_open
+        is_done = await self._worker.finish(seconds if is_last else 0)
+        if self._timer is not None:  # also one that what was under way has left
             self._timer.cancel()
             self._timer = None
-        tree = self.growing.tree
-        if tree is None or not self._log.is_open:
-            await self._worker.finish(0)
-        elif self.newest is None or self.newest.size != tree.size or tree.grown:
-            if not self._worker.is_at_work:
+        if tree is not None and is_last and (not self._is_newest(tree.size) or tree.grown):
+            if is_done:
                 self._worker.start(self._sign_last)
-            if not await self._worker.finish(seconds):
+                is_done = await self._worker.finish(seconds)
+            if not is_done:
                 self.errors += 1
                 _log.problem("an audit log was closed before its last records were signed", log=self._log.path)
         self.growing.forget()
