@@ -233,7 +233,8 @@ def test_the_command_keeps_a_directory_up_to_date(tmp_path: Path, capsys: pytest
         assert run(capsys, data, place)[0] == 0
         assert written(place).items() >= derived(data).items()
     assert not (place / "tile" / "0" / "000.p").exists(), "the full tile has all of it"
-    (data / "audit" / "tree" / "0").write_bytes(b"")
+    for level in range(2):
+        (data / "audit" / "tree" / str(level)).write_bytes(b"")
     grown(tmp_path / "other", 1000)
     before = written(place)
     assert run(capsys, tmp_path / "other", place)[0] == 1
