@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import shutil
 import stat
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +19,7 @@ import pytest
 from hubwire.cli import main
 from hubwire.errors import ConfigurationError
 from hubwire.listeners import AuditLog
-from hubwire.proof import Checkpoint, KeySigner, Note, VerifierKey, wipe_key
+from hubwire.proof import Checkpoint, KeyChain, KeySigner, Note, VerifierKey, wipe_key
 from hubwire.stores import FileStore
 
 NAME = "example.org/hub/audit"
@@ -143,6 +148,53 @@ def test_rotate_finishes_what_was_interrupted(tmp_path: Path, capsys: pytest.Cap
     code, out, _ = run(capsys, "rotate", old, data, "--to", new)
     assert (code, old.exists()) == (0, False)
     assert "before" in out
+
+
+@pytest.mark.slow
+def test_rotate_that_is_killed_at_any_moment_is_finished_by_the_same_command(tmp_path: Path) -> None:
+    """Nobody has two keys in the end, and the log one; a reader with the old key finds the new one."""
+    program = "import sys; from hubwire.cli import main; main(sys.argv[1:])"
+    dice = random.Random(11)
+    for number in range(8):
+        place = tmp_path / str(number)
+        place.mkdir()
+        old, new = place / "old.key", place / "new.key"
+        key = KeySigner.new(NAME)
+        key.to_file(old)
+        data = log_of(place, old)
+        words = [sys.executable, "-P", "-c", program, "keys", "rotate", old, data, "--to", new]
+        for attempt in range(40):
+            running = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            kill = threading.Timer(dice.uniform(0.3, 0.6) + attempt / 20, running.kill)
+            kill.start()
+            _, err = running.communicate()
+            kill.cancel()
+            if running.returncode >= 0:
+                break
+        assert running.returncode == 0, err
+        assert not old.exists()
+        notes = [Note.parse(each.read_bytes()) for each in (data / "audit" / "checkpoints").iterdir()]
+        assert KeyChain(key.vkey, notes).key == KeySigner.from_file(new).vkey
+        log_of(place, new)
+
+
+def test_a_key_that_was_being_wiped_is_wiped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old, new = tmp_path / "old.key", tmp_path / "new.key"
+    run(capsys, "new", NAME, "--out", old)
+    data = log_of(tmp_path, old)
+    copy = data.with_name("copy")
+    shutil.copytree(data, copy)
+    run(capsys, "rotate", old, data, "--to", new)
+    assert run(capsys, "rotate", old, data, "--to", new)[0] == 0
+    old.write_bytes(bytes(120))
+    code, _, err = run(capsys, "rotate", old, copy, "--to", new)
+    assert (code, old.exists()) == (1, True)
+    assert "is no key any more" in err
+    assert run(capsys, "rotate", old, data, "--to", new)[0] == 0
+    assert not old.exists()
+    old.write_bytes(b"")
+    assert run(capsys, "rotate", old, data, "--to", new)[0] == 2
+    assert old.exists()
 
 
 def test_a_rotation_that_is_refused_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

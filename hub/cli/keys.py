@@ -39,11 +39,12 @@ def rotate(old: str, target: str, *, to: str, reason: str | None, is_kept: bool,
     """Hand a log over from the key in ``old`` to that in ``to``, and wipe the former."""
     if Path(old).absolute() == Path(to).absolute():
         raise ConfigurationError(f"keys rotate: {old} is the old key and cannot be the new one, too; name another file")
-    handing = _Handing(KeySigner.from_file(old), KeySigner.from_file(to) if Path(to).exists() else None, to, reason)
+    new = KeySigner.from_file(to) if Path(to).exists() else None
+    handing = _Handing(None if new is not None and _is_wiped(old) else KeySigner.from_file(old), new, old, to, reason)
     anyio.run(handing.hand_over, target, log)
     if is_kept:
         say(escape(f"{old} was left; it signs nothing for this log any more"))
-    else:
+    elif Path(old).exists():
         wipe_key(old)
         say(escape(f"{old} was written over and removed"))
 
@@ -52,9 +53,11 @@ def rotate(old: str, target: str, *, to: str, reason: str | None, is_kept: bool,
 class _Handing:
     """The change from one key to another."""
 
-    old: KeySigner
+    old: KeySigner | None
+    """None: it was wiped by a run before."""
     new: KeySigner | None
     """None: it is made when the log is known to be the old one's."""
+    of: str
     to: str
     reason: str | None
 
@@ -65,8 +68,10 @@ class _Handing:
             path = await find_log(store, log or AUDIT, target)
             if await self._is_done(store, path):
                 say(escape(f"{path} was handed over to the key in {self.to} before"))
+            elif self.old is None:
+                raise CommandFailed(f"{self.of} is no key any more, and {path} is not signed with the one in {self.to}")
             else:
-                await self._hand_over(store, path)
+                await self._hand_over(store, path, self.old)
         finally:
             await store.aclose()
 
@@ -74,12 +79,15 @@ class _Handing:
         """Return whether the log shows that the one key has handed over to the other."""
         if self.new is None:
             return False
+        if self.old is None:
+            newest = await store.read_bytes(f"{path}/checkpoint")
+            return newest is not None and Note.parse(newest).signed_by(self.new.vkey)
         archived = [f"{path}/checkpoints/{each}" for each in await store.list(f"{path}/checkpoints")]
         contents = [await store.read_bytes(name) for name in (f"{path}/checkpoint", *archived)]
         chain = KeyChain(self.old.vkey, [Note.parse(each) for each in contents if each is not None])
         return len(chain.epochs) > 1 and chain.key == self.new.vkey
 
-    async def _hand_over(self, store: KnowledgeStore, path: str) -> None:
+    async def _hand_over(self, store: KnowledgeStore, path: str, old: KeySigner) -> None:
         if await store.read_bytes(f"{path}/checkpoint") is None:
             raise CommandFailed(f"the log {path} was never signed, so that it has no key to be handed over from")
         advice = (
@@ -87,12 +95,12 @@ class _Handing:
             " again"
         )
         await check_unused(store, path, advice)
-        audit = AuditLog(store, path=path, signer=self.old)
+        audit = AuditLog(store, path=path, signer=old)
         try:
             await audit.checkpoint()  # before a key is made: the old one has to be that of the log
             new = self.new
             if new is None:
-                new = await anyio.to_thread.run_sync(_made, self.old.vkey.name, self.to)
+                new = await anyio.to_thread.run_sync(_made, old.vkey.name, self.to)
             note = await audit.rotate_key(new, by=_BY, reason=self.reason)
         except AlreadyRunning as error:
             raise InUse(f"{error}. For the log {path}: {advice}") from error
@@ -102,6 +110,18 @@ class _Handing:
         say(escape(f"{path} goes on with the key in {self.to} after {plural(size, 'record')}"))
         say("its verifier key, for all who check:")
         say(str(new.vkey))
+
+
+def _is_wiped(file: str) -> bool:
+    """Return whether a key is gone, or all zeros: a run before was killed while it wiped it."""
+    try:
+        with Path(file).open("rb") as opened:
+            content = opened.read(4096)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return bool(content) and not any(content)
 
 
 def _made(name: str, file: str) -> KeySigner:

@@ -169,20 +169,20 @@ def wipe_key(path: str | os.PathLike[str]) -> None:
 
     What the disk itself keeps of it, a flash drive for instance, or a backup, is out of reach: such a copy signs what
     nobody believes any more who was given the newer key. Raises :class:`~hubwire.errors.ConfigurationError` if it is
-    no file of a key, or cannot be written; then it is as it was.
+    no file of a key, or cannot be written; then it is as it was. A file of zeros is one that was being wiped.
     """
     file = Path(path)
     try:
         descriptor = os.open(file, os.O_RDWR | os.O_NOFOLLOW)
         with os.fdopen(descriptor, "r+b") as opened:
             mode = os.fstat(descriptor)
-            if not stat.S_ISREG(mode.st_mode) or not opened.read(_FILE_BYTES_MAX).startswith(f"{_SECRET}+".encode()):
+            content = opened.read(_FILE_BYTES_MAX) if stat.S_ISREG(mode.st_mode) else b""
+            if not content.startswith(f"{_SECRET}+".encode()) and (not content or any(content)):
                 raise ConfigurationError(f"{file} is no key file, and was left as it is")
-            for content in (os.urandom(mode.st_size), bytes(mode.st_size)):
-                opened.seek(0)
-                opened.write(content)
-                opened.flush()
-                os.fsync(descriptor)
+            opened.seek(0)
+            opened.write(bytes(mode.st_size))
+            opened.flush()
+            os.fsync(descriptor)
         file.unlink()
         _sync_directory(file)
     except OSError as error:
