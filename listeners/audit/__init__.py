@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hubwire.log import Head, Rotation
 
+from ._state import VerifierState
 from ._verdicts import Outcome, Verdict, Verification
 from .audit_log import AuditLog, AuditRecord, AuditSubscriber
 from .retention import Hold, Pruned, Pruning, Retention
@@ -25,6 +26,7 @@ __all__ = (
     "TenantHeadCallback",
     "Verdict",
     "Verification",
+    "VerifierState",
     "examine",
     "verify",
 )

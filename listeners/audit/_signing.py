@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 
+import anyio
 import attrs
 
 from hubwire.errors import (
@@ -144,17 +145,24 @@ class Signing:
     async def _ready(self) -> None:
         if self.is_ready:
             return
+        was_open = self._log.is_open
         await self._log.open()
-        found = await read_newest(self._store, self._log.path)
-        self.newest = None if found is None else self._own(*found)
-        await self.growing.find(self._log.records, self.newest)
+        try:
+            found = await read_newest(self._store, self._log.path)
+            self.newest = None if found is None else self._own(*found)
+            await self.growing.find(self._log.records, self.newest)
+        except BaseException:
+            if not was_open:
+                with anyio.CancelScope(shield=True):
+                    await self._log.aclose()  # it was only read: nothing is changed, and another program may have it
+            raise
 
     def _own(self, note: Note, checkpoint: Checkpoint) -> Checkpoint:
         vkey, path = self.signer.vkey, self._log.path
         if checkpoint.origin != vkey.name:
             raise ConfigurationError(
-                f"the log {path} is signed as {checkpoint.origin!r:.120}, and this signer is of {vkey.name!r:.120}; give"
-                " it the key of that name"
+                f"the log {path} is signed as {checkpoint.origin!r:.120}, and this signer is of {vkey.name!r:.120};"
+                " give it the key of that name"
             )
         if not note.signed_by(vkey):
             raise ConfigurationError(
