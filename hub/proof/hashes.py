@@ -1,7 +1,8 @@
 """The hashes of a tree beside its log: they are read for proofs, and made anew from the records where they lack.
 
-``<path>/tree/0`` has the hash of each record, 32 bytes each; ``tree/1`` that of each full tile of 256 of them, ``tree/2``
-that of each 256 of those. They only grow, and are never believed: what is proved by them is compared with a root.
+``<path>/tree/0`` has the hash of each record, 32 bytes each; ``tree/1`` that of each full tile of 256 of them, and
+``tree/2`` that of each 256 of those. They only grow, and are never believed: what is proved by them is compared with a
+root.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from .tree import (
     Subtree,
     Tree,
     consistency_ranges,
-    inclusion_ranges,
     folded,
+    inclusion_ranges,
     root_of,
     subtrees,
 )

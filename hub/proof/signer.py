@@ -22,7 +22,7 @@ from .note import ED25519, Checkpoint, NoteSignature, VerifierKey, check_name, e
 
 __all__ = ("FunctionSigner", "KeySigner", "Signer", "SigningRequest", "as_signer", "wipe_key")
 
-_SECRET = "PRIVATE+KEY"
+_PREFIX = "PRIVATE+KEY"
 _SECRET_BYTES = 32
 _FILE_BYTES_MAX = 4096
 
@@ -87,7 +87,7 @@ class KeySigner:
     def secret_text(self) -> str:
         """The text of the key file: who has it can sign as this log."""
         secret = bytes([ED25519]) + self._private.private_bytes_raw()
-        return f"{_SECRET}+{self._vkey.name}+{self._vkey.id.hex()}+{b64encode(secret).decode()}"
+        return f"{_PREFIX}+{self._vkey.name}+{self._vkey.id.hex()}+{b64encode(secret).decode()}"
 
     async def sign(self, request: SigningRequest) -> NoteSignature:
         """Return the signature of a checkpoint."""
@@ -106,9 +106,9 @@ class KeySigner:
     @classmethod
     def parse(cls, text: str) -> KeySigner:
         """Return the key of which ``text`` is the secret text. Errors never show it."""
-        if type(text) is not str or not text.startswith(f"{_SECRET}+"):
-            raise CheckpointInvalid(f"this is no private key: its text begins with {_SECRET}+")
-        name, _, rest = text.strip()[len(_SECRET) + 1 :].partition("+")
+        if type(text) is not str or not text.startswith(f"{_PREFIX}+"):
+            raise CheckpointInvalid(f"this is no private key: its text begins with {_PREFIX}+")
+        name, _, rest = text.strip()[len(_PREFIX) + 1 :].partition("+")
         number, _, encoded = rest.partition("+")
         try:
             secret = b64decode(encoded, validate=True)
@@ -177,7 +177,7 @@ def wipe_key(path: str | os.PathLike[str]) -> None:
         with os.fdopen(descriptor, "r+b") as opened:
             mode = os.fstat(descriptor)
             content = opened.read(_FILE_BYTES_MAX) if stat.S_ISREG(mode.st_mode) else b""
-            if not content.startswith(f"{_SECRET}+".encode()) and (not content or any(content)):
+            if not content.startswith(f"{_PREFIX}+".encode()) and (not content or any(content)):
                 raise ConfigurationError(f"{file} is no key file, and was left as it is")
             opened.seek(0)
             opened.write(bytes(mode.st_size))

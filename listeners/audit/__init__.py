@@ -5,6 +5,7 @@ from __future__ import annotations
 from hubwire.log import Head, Rotation
 
 from ._proving import prove
+from ._state import VerifierState
 from ._tiling import tiles
 from ._verdicts import Outcome, Verdict, Verification
 from .audit_log import AuditLog, AuditRecord, AuditSubscriber
@@ -27,6 +28,7 @@ __all__ = (
     "TenantHeadCallback",
     "Verdict",
     "Verification",
+    "VerifierState",
     "examine",
     "prove",
     "tiles",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
+
 from hubwire.errors import HashesMissing, LogDamaged, LogRolledBack
-from hubwire.log import LogReader, read_kept
+from hubwire.log import LogReader, list_segments, read_kept, segment_path
 from hubwire.ports import KnowledgeStore
 from hubwire.proof import Checkpoint, Tree, TreeHashes, leaf_hash
 from hubwire.waking import Slices
@@ -14,6 +15,9 @@ __all__ = ("GrowingTree",)
 
 _PENDING_MAX = 16_384
 """Half a megabyte of hashes are appended at once; after a crash as many records are read anew."""
+
+_END_BYTES = 128 * 1024
+"""A record has half as much at most."""
 
 _TOGETHER = 64
 _SLICE_SECONDS = 0.002
@@ -101,7 +105,8 @@ class GrowingTree:
         # Hashes behind the checkpoint are not believed: a damaged one would be signed.
         with suppress(HashesMissing):
             tree = await self.hashes.tree(base)
-            if newest is None or await self._read(tree, records, newest) == newest.root:
+            is_same = await self._has_last(records, base)
+            if newest is None or (is_same and await self._read(tree, records, newest) == newest.root):
                 return await self._read_on(tree, records, base)
         if begin:
             raise self._unsignable(begin)
@@ -113,6 +118,26 @@ class GrowingTree:
             )
         await self.hashes.remake()
         return await self._read_on(tree, records, 0)
+
+    async def _has_last(self, records: int, base: int) -> bool:
+        """Return whether the last record that the hashes cover is the one of its hash, where it is at the end.
+
+        The others are read when the log is verified: opening does not read all of it.
+        """
+        segments = await list_segments(self._store, self._path)
+        if not base or not segments or segments[-1] >= base:
+            return True
+        reader = LogReader(self._store, self._path)
+        if base == records:
+            path = segment_path(self._path, segments[-1])
+            size = await self._store.size(path) or 0
+            end = await self._store.read_bytes(path, max(0, size - _END_BYTES), size) or b""
+            line = end.removesuffix(b"\n").rpartition(b"\n")[2]
+        else:
+            await reader.seek_index(base - 1)
+            found = await reader.read()
+            line = found[0].line if found else b""
+        return [leaf_hash(line)] == await self.hashes.hashes([(0, base - 1)])
 
     async def _read_on(self, tree: Tree, records: int, kept: int) -> Tree:
         await self._read(tree, records, None)
@@ -141,16 +166,16 @@ class GrowingTree:
 
     def _rolled_back(self, what: str) -> LogRolledBack:
         return LogRolledBack(
-            f"the log {self._path} {what}. It was restored from an older copy, or changed. Nothing was changed now; give"
-            " the hub the store with the newest records. If those are lost, `hubwire log fork` begins anew from here,"
-            " and says so in the log",
+            f"the log {self._path} {what}. It was restored from an older copy, or changed. Nothing was changed now;"
+            " give the hub the store with the newest records. If those are lost, `hubwire log fork` begins anew from"
+            " here, and says so in the log",
             path=self._path,
         )
 
     def _unsignable(self, begin: int) -> LogDamaged:
         return LogDamaged(
-            f"the log {self._path} begins at record {begin}, and the hashes of those before it are not beside it, or are"
-            f" damaged: they cannot be made anew. Restore {self._path}/tree from a copy; or, if this log was never"
+            f"the log {self._path} begins at record {begin}, and the hashes of those before it are not beside it, or"
+            f" are damaged: they cannot be made anew. Restore {self._path}/tree from a copy; or, if this log was never"
             " signed before, sign a new one at another path",
             path=self._path,
         )

@@ -11,10 +11,11 @@ from hubwire.ports import Clock, KnowledgeStore
 from hubwire.proof import InclusionProof, Note, Signer, VerifierKey
 
 from . import _arguments
+from ._growing import GrowingTree
 from ._handing_over import hand_over
 from ._proving import prove
 from ._redaction import Redaction
-from ._signing import Signing
+from ._signing import Signing, read_newest
 
 __all__ = ("Provable", "Signature")
 
@@ -25,6 +26,8 @@ class Signature:
     def __init__(self, signer: object, seconds: object) -> None:
         self.signing: Signing | None = None
         self._signer = signer
+        self._store: KnowledgeStore | None = None
+        self._log: Log | None = None
         self._seconds = _arguments.seconds("checkpoint_seconds", seconds)
 
     @property
@@ -38,6 +41,7 @@ class Signature:
 
     def begin(self, store: KnowledgeStore, log: Log, clock: Clock) -> None:
         """The log is there."""
+        self._store, self._log = store, log
         if self._signer is not None:
             self.signing = Signing(store, log, clock, self._signer, self._seconds)
 
@@ -45,6 +49,30 @@ class Signature:
         """See that the log goes on from its newest checkpoint, before it is appended to."""
         if self.signing is not None and not self.signing.is_ready:
             await self.signing.ready()
+
+    async def keep_tree(self, first: int) -> None:
+        """Keep the hashes of the records before ``first``, which are about to be removed, if the log is signed.
+
+        Raises :class:`~hubwire.errors.ConfigurationError` if records would be removed that no checkpoint is over.
+        """
+        store, log = self._store, self._log
+        assert store is not None
+        assert log is not None
+        if self.signing is not None:
+            await self.signing.sign(is_archived=True)
+            return
+        newest = await read_newest(store, log.path)
+        if newest is None:
+            return
+        if newest[1].size < first:
+            raise ConfigurationError(
+                f"the log {log.path} is signed up to record {newest[1].size}, and records up to {first} are to be"
+                " pruned: who checks it later could not know them. Let the program prune it that has the key, or"
+                " start and stop that once"
+            )
+        growing = GrowingTree(store, log.path)
+        await growing.find(log.records, newest[1])
+        await growing.keep(at_least=1)
 
     async def close(self, seconds: float) -> None:
         """Sign what came last."""

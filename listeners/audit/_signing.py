@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 
+import anyio
 import attrs
 
 from hubwire.errors import (
@@ -157,13 +158,20 @@ class Signing:
     async def _ready(self) -> None:
         if self.is_ready:
             return
+        was_open = self._log.is_open
         await self._log.open()
-        found = await read_newest(self._store, self._log.path)
-        self.newest = None if found is None else self._own(*found)
-        self._handover = found[0] if found is not None and successor_of(found[1]) is not None else None
-        await self.growing.find(self._log.records, self.newest)
-        if self._handover is not None and self.newest is not None:
-            await self._keep_handover(self._handover, self.newest)
+        try:
+            found = await read_newest(self._store, self._log.path)
+            self.newest = None if found is None else self._own(*found)
+            self._handover = found[0] if found is not None and successor_of(found[1]) is not None else None
+            await self.growing.find(self._log.records, self.newest)
+            if self._handover is not None and self.newest is not None:
+                await self._keep_handover(self._handover, self.newest)
+        except BaseException:
+            if not was_open:
+                with anyio.CancelScope(shield=True):
+                    await self._log.aclose()  # it was only read: nothing is changed, and another program may have it
+            raise
 
     async def _keep_handover(self, note: Note, checkpoint: Checkpoint) -> None:
         """Put a hand-over aside, if a crash came before that: the next checkpoint takes its place."""
@@ -175,8 +183,8 @@ class Signing:
         vkey, path = self.signer.vkey, self._log.path
         if checkpoint.origin != vkey.name:
             raise ConfigurationError(
-                f"the log {path} is signed as {checkpoint.origin!r:.120}, and this signer is of {vkey.name!r:.120}; give"
-                " it the key of that name"
+                f"the log {path} is signed as {checkpoint.origin!r:.120}, and this signer is of {vkey.name!r:.120};"
+                " give it the key of that name"
             )
         if (successor := successor_of(checkpoint)) not in (None, vkey) and note.signed_by(successor):
             raise ConfigurationError(

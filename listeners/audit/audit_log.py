@@ -84,10 +84,10 @@ class AuditLog(Prunable, Provable, Queryable, BaseHubListener):
     it grows; a call that fails is logged and counted in :attr:`head_errors`. Subscribers and ``on_head`` have
     ``close_seconds_max`` when the log is closed; calls that are not done then are cancelled.
 
-    ``signer`` signs checkpoints of the log: see :mod:`hubwire.proof`. One is signed at most ``checkpoint_seconds`` after
-    a record was stored, and when the log is closed. A log whose records are not those of its newest checkpoint is
-    refused: :class:`~hubwire.errors.LogRolledBack`. A signer that fails stops nothing: the log tries again, and its hub
-    is not healthy meanwhile.
+    ``signer`` signs checkpoints of the log: see :mod:`hubwire.proof`. One is signed at most ``checkpoint_seconds``
+    after a record was stored, and when the log is closed. A log whose records are not those of its newest checkpoint
+    is refused: :class:`~hubwire.errors.LogRolledBack`. A signer that fails stops nothing: the log tries again, and its
+    hub is not healthy meanwhile.
 
     The store is not used before the first call. Arguments that cannot be raise
     :class:`~hubwire.errors.ConfigurationError`; the other errors are those of :class:`hubwire.log.Log`:
@@ -139,7 +139,8 @@ class AuditLog(Prunable, Provable, Queryable, BaseHubListener):
             on_lines=self._signature.on_lines,
         )
         self._signature.begin(self._store, self._log, SteadyClock(self._clock))
-        self._keeper = Keeper(self._store, self._log, SteadyClock(self._clock), retention_of(retention), indexed)
+        steady, kept = SteadyClock(self._clock), retention_of(retention)
+        self._keeper = Keeper(self._store, self._log, steady, kept, indexed, self._signature)
         self._heads = Heads(
             on_head if on_head is None else _arguments.function("on_head", on_head),
             _arguments.seconds("head_seconds", head_seconds),
