@@ -56,7 +56,7 @@ class AuditRecord:
     """All fields of its line: those that were appended, then ``d`` and ``h``."""
 
 
-class AuditLog(Prunable, Provable, Queryable, BaseHubListener):
+class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
     """Appends every event of a hub, and records of your own, to an append-only log below ``path`` of a store.
 
     On a hub it is REQUIRED: an event is acknowledged when its record is stored, each event is in the log exactly once,
