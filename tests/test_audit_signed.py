@@ -444,3 +444,23 @@ async def test_a_gap_in_time_is_told_when_it_is_asked_for() -> None:
 async def test_arguments_that_cannot_be_are_refused(arguments: dict[str, object]) -> None:
     with pytest.raises((ConfigurationError, CheckpointInvalid)):
         await examine(MemoryStore(), **arguments)  # type: ignore[arg-type]
+
+
+async def test_a_key_that_was_handed_over_counts_no_more(key: KeySigner) -> None:
+    """Who has the first key finds the newest; a thief of the first one signs nothing that holds."""
+    store, new = MemoryStore(), KeySigner.new(NAME)
+    audit = AuditLog(store, signer=key)
+    await fill(audit, 3)
+    await audit.checkpoint()
+    await fill(audit, 3)
+    await audit.rotate_key(new)
+    await fill(audit, 3)
+    await audit.aclose()
+    found = await examine(store, vkey=key.vkey)
+    assert failing(found) == []
+    assert f"to which {key.vkey.id.hex()} handed over" in found.signer.reason
+    assert failing(await examine(store, vkey=new.vkey)) == [], "it has signed what the old key had, too"
+    content = await store.read_bytes("/audit/checkpoint")
+    text = Note.parse(content).text
+    await store.write("/audit/checkpoint", str(Note(text, (key.signature(text.encode()),))))
+    assert failing(await examine(store, vkey=key.vkey)) == ["signer"]

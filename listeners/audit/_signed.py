@@ -168,11 +168,13 @@ class SignedChecks:
         try:
             signer = self.trust.signer_of(note, checkpoint)
         except CheckpointInvalid as error:
-            self._unsigned.append(f"{place}: {error}")
+            self.faults.append(f"{place}: {error}")
             return
         if signer is None:
             self._unsigned.append(f"{place} is not signed by {self.trust.keys[-1]}")
         elif self.signed_size is None or checkpoint.size >= self.signed_size:
+            if self.signed_size is None:
+                self._unsigned = []  # they are of keys before the one that the reader has, which has signed them, too
             self.signed_size, self._signer = checkpoint.size, signer
 
     async def _notes(self, size: int) -> list[tuple[Note, str]]:
