@@ -490,3 +490,16 @@ def test_a_group_may_sign_if_that_is_said(tmp_path: Path, start: Callable[..., P
     process = start("--begin", "--group", grp.getgrgid(os.getgid()).gr_name)
     assert process.vkey
     assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o660
+
+
+async def test_a_client_that_reads_nothing_is_sent_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a place of few, and what it is answered has to be kept somewhere."""
+    monkeypatch.setattr("hubwire.proof.sockets._SENDING_SECONDS_MAX", 0.05)
+    async with server(tmp_path) as signer:
+        await signer.sign(request(50))
+        line = msgspec.json.encode({"checkpoint": request(49).text.decode()}) + b"\n"
+        async with await anyio.connect_unix(tmp_path / "s") as stream:
+            with anyio.fail_after(20), pytest.raises(anyio.BrokenResourceError):
+                while True:
+                    await stream.send(line * 100)
+        assert await signs(signer, request(51))

@@ -171,8 +171,10 @@ class SigningServer:
             if len(self._clients) < _CLIENTS_MAX:
                 self._clients.add(task)
                 await self._converse(lines)
-        except (OSError, TimeoutError, asyncio.IncompleteReadError):
-            return  # it has gone, or took too long
+        except TimeoutError:
+            writer.transport.abort()  # also what it has not read
+        except (OSError, asyncio.IncompleteReadError):
+            return  # it has gone
         except Exception as error:  # noqa: BLE001 - no client ends the signer
             _log.failure("a request to sign a checkpoint has failed", error)
         finally:

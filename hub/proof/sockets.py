@@ -24,6 +24,7 @@ __all__ = ("LINE_BYTES_MAX", "Lines", "SocketSigner")
 LINE_BYTES_MAX = 65_536
 _SECONDS_MAX = 25.0
 """The log waits for 30: what failed is to be said here, where it is known what."""
+_SENDING_SECONDS_MAX = 10.0
 _ROUNDS_MAX = 5
 """So often a proof is asked for: another process may have signed meanwhile."""
 
@@ -42,9 +43,10 @@ class Lines:
         self._writer = writer
 
     async def send(self, **fields: Any) -> None:
-        """Send one line."""
+        """Send one line. Raises ``TimeoutError`` if the other side does not read what was sent."""
         self._writer.write(msgspec.json.encode(fields) + b"\n")
-        await self._writer.drain()
+        async with asyncio.timeout(_SENDING_SECONDS_MAX):
+            await self._writer.drain()
 
     async def receive(self) -> bytes:
         """Return the next line. Raises what asyncio raises for an end, and for a line that is too long."""
