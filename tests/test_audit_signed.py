@@ -104,7 +104,7 @@ async def test_a_closed_log_is_signed_to_its_end_and_rotated_segments_are_in_the
 
 
 async def test_a_hub_signs_and_goes_on_over_restarts(tmp_path: Path, key: KeySigner) -> None:
-    notes = []
+    notes: list[Note] = []
     for _ in range(3):
         store = FileStore(tmp_path)
         async with Hub(store, listeners=[AuditLog(store, signer=key)]) as hub:
