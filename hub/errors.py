@@ -24,6 +24,7 @@ __all__ = (
     "AskTimeout",
     "CallerError",
     "ChannelTypeFailed",
+    "CheckpointInvalid",
     "CommandRejected",
     "ConfigurationError",
     "ContentRefused",
@@ -32,6 +33,7 @@ __all__ = (
     "EventTooLarge",
     "Fault",
     "Fenced",
+    "HashesMissing",
     "HistoryGone",
     "HubAborted",
     "HubClosed",
@@ -46,6 +48,7 @@ __all__ = (
     "ListenerFailed",
     "ListenerTimeout",
     "LogDamaged",
+    "LogRolledBack",
     "NewerVersion",
     "NotApproved",
     "NotFound",
@@ -54,9 +57,11 @@ __all__ = (
     "PartialBatch",
     "PathPoisoned",
     "PostRejected",
+    "ProofInvalid",
     "QuotaExceeded",
     "RetryLater",
     "SignatureInvalid",
+    "SigningFailed",
     "StoreError",
     "StoreFull",
     "StoreUnavailable",
@@ -243,6 +248,14 @@ class ConfigurationError(CallerError):
     """
 
 
+class CheckpointInvalid(CallerError, ValueError):
+    """A text is no signed note, checkpoint or key, or its signature is not one of the key that it has to be of."""
+
+
+class ProofInvalid(CallerError, ValueError):
+    """A proof does not show what it is to show: it, or the record, was changed, or the key is another one."""
+
+
 class InvalidCursor(CallerError, ValueError):
     """A cursor is not one of this hub: it is malformed, of another hub, or ahead of this one.
 
@@ -366,6 +379,17 @@ class LogDamaged(StoreError):
     """Records that were durable are damaged or missing. The hub does not repair them: restore the log from a copy."""
 
 
+class LogRolledBack(LogDamaged):
+    """A log has not the records that its own checkpoint, or one kept elsewhere, speaks of: it was cut, or is a copy.
+
+    Give the hub the store with the newest records; or, if those are lost, let ``hubwire log fork`` say so in the log.
+    """
+
+
+class HashesMissing(StoreError):
+    """The hashes beside a log do not reach as far as what is to be proved. They are made anew from its records."""
+
+
 class NewerVersion(StoreError):
     """A file is whole, and of a newer version of hubwire than this one. It was left as it is: use the newer version."""
 
@@ -376,6 +400,10 @@ class JournalBehind(StoreError):
     A listener, a kept position or a snapshot proves it. The journal was restored from an older copy, has
     lost its end, or belongs to another hub. Give the hub the store that belongs to it, or follow the message.
     """
+
+
+class SigningFailed(OperatorError):
+    """A checkpoint was not signed: its signer failed, or returned what is no signature. The log itself goes on."""
 
 
 class HubFailed(OperatorError):

@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
@@ -19,13 +20,16 @@ from .failing import MISUSED, failed, misuse
 from .holds_app import hold, holds, release
 from .hub_client import is_hub, token_file as given_token_file
 from .incoming_app import follow, import_
+from .keys_app import keys
 from .mcp_app import mcp
 from .output import complain, log_to_stderr
+from .prove_app import prove
 from .query_app import query, sql
 from .run_app import completion_of, run as run_verb
 from .serve_app import serve
 from .spool_app import hook, spool
 from .tail_app import tail
+from .tiles_app import tiles
 from .webhook_app import webhook
 
 __all__ = ("run",)
@@ -143,22 +147,61 @@ def verify(
     expect_records: Annotated[
         int | None, Parameter(validator=Number(gte=0), help="How many records the log has at least.")
     ] = None,
+    vkey: Annotated[
+        str | None,
+        Parameter(help="The verifier key of the log's owner, kept elsewhere, or a file with it: says who has signed."),
+    ] = None,
+    since_checkpoint: Annotated[
+        Path | None, Parameter(help="A file with a checkpoint of this log that was kept elsewhere.")
+    ] = None,
+    gap_max: Annotated[
+        float | None, Parameter(help="How many seconds may be between two records at most.", validator=Number(gt=0))
+    ] = None,
+    state: Annotated[
+        Path | None,
+        Parameter(help="A file of yours, away from the log: what is verified now is not read again the next time."),
+    ] = None,
+    every_fault: Annotated[
+        bool, Parameter(name="--all", help="Go on behind a damaged record, and name every fault.")
+    ] = False,
     json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
 ) -> int:
-    """Check an audit log: whether its records are as written, whether all are there, and what is not known.
+    """Check an audit log: whether its records are as written, whether all are there, who signed, what is not known.
 
-    Exits with 0 if no verdict fails, with 1 if the log is damaged, incomplete or not there.
+    Exits with 0 if no verdict fails, with 1 if the log is damaged, not there, or not signed by that key, and with 3 if
+    all that is there is right, and records are missing.
     """
     import anyio
 
-    from .verify import verify
+    from .verify import Expectations, verify
 
     if is_hub(target):
         from .remote import only_stores, verify as verify_at
 
-        only_stores("verify", {"--log": log, "--expect-head": expect_head, "--expect-records": expect_records})
+        only_stores(
+            "verify",
+            {
+                "--log": log,
+                "--expect-head": expect_head,
+                "--expect-records": expect_records,
+                "--vkey": vkey,
+                "--since-checkpoint": since_checkpoint,
+                "--gap-max": gap_max,
+                "--state": state,
+                "--all": every_fault or None,
+            },
+        )
         return anyio.run(partial(verify_at, target, as_json=json))
-    anyio.run(partial(verify, target, log=log, expect_head=expect_head, expect_records=expect_records, as_json=json))
+    expected = Expectations(
+        head=expect_head,
+        records=expect_records,
+        vkey=vkey,
+        since_checkpoint=since_checkpoint,
+        gap_max=gap_max,
+        all_faults=every_fault,
+        state=state,
+    )
+    anyio.run(partial(verify, target, log=log, expected=expected, as_json=json))
     return 0
 
 
@@ -322,13 +365,16 @@ def demo(
 app.command(approvals)
 app.command(dead_letters)
 app.command(export)
+app.command(keys)
 app.command(mcp)
+app.command(prove)
 app.command(query)
 app.command(report)
 app.command(run_verb, name="run")
 app.command(spool)
 app.command(hook)
 app.command(sql)
+app.command(tiles)
 app.command(webhook)
 app.command(completion_of(app))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from cyclopts import Argument, CycloptsError, MissingArgumentError
 
-from ..errors import ConfigurationError, HubError
+from ..errors import CheckpointInvalid, ConfigurationError, HubError
 from .failures import CommandFailed
 from .output import complain
 
@@ -45,7 +45,9 @@ def failed(error: Exception) -> int:
     for leaf in leaves:
         if isinstance(leaf, (HubError, CommandFailed)):
             complain(leaf)
-            return MISUSED if isinstance(leaf, ConfigurationError) else FAILED
+            if isinstance(leaf, CommandFailed):
+                return leaf.exit_code
+            return MISUSED if isinstance(leaf, (ConfigurationError, CheckpointInvalid)) else FAILED
     if isinstance(leaves[0], OSError):
         complain(_of_system(leaves[0]))
         return FAILED

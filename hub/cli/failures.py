@@ -7,3 +7,5 @@ __all__ = ("CommandFailed",)
 
 class CommandFailed(Exception):
     """A verb cannot go on; the message is the line that the user reads. It never leaves :mod:`hubwire.cli`."""
+
+    exit_code: int = 1

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import textwrap
 from collections.abc import Iterable
+from pathlib import Path
 
 import attrs
 
-from hubwire.listeners.audit import Outcome, Verdict, Verification, examine
+from hubwire.listeners.audit import Outcome, Verdict, Verification, VerifierState, examine
 
+from ..errors import InvalidRecord
 from ..log import Head
+from ..proof import VerifierKey
 from .failures import CommandFailed
 from .output import Paint, escape, is_terminal, plural, say
 from .target import AUDIT, READING_SECONDS, find_log, open_target
 
-__all__ = ("NotVerified", "verify")
+__all__ = ("Expectations", "NotVerified", "verify")
 
 _WIDTH = 110
 _INDENT = " " * 24
@@ -28,36 +32,96 @@ _ROOM_MIN = 24
 class NotVerified(CommandFailed):
     """A verdict on the log fails."""
 
+    def __init__(self, message: str, *, is_incomplete: bool) -> None:
+        """``is_incomplete``: all records that are there are right, and some are not there."""
+        super().__init__(message)
+        self.exit_code = 3 if is_incomplete else 1
 
-async def verify(
-    target: str,
-    *,
-    log: str | None,
-    expect_head: str | None = None,
-    expect_records: int | None = None,
-    as_json: bool = False,
-) -> None:
+
+@attrs.frozen(kw_only=True)
+class Expectations:
+    """What the options say of the log."""
+
+    head: str | None = None
+    records: int | None = None
+    vkey: str | None = None
+    since_checkpoint: Path | None = None
+    gap_max: float | None = None
+    all_faults: bool = False
+    state: Path | None = None
+
+
+async def verify(target: str, *, log: str | None, expected: Expectations, as_json: bool = False) -> None:
     """Print what is known of a log. Raises :class:`NotVerified` if a verdict on it fails."""
-    head = None if expect_head is None else Head.parse(expect_head)
+    state = _state_of(expected.state)
+    since = None if expected.since_checkpoint is None else _read(expected.since_checkpoint, "--since-checkpoint")
     store = open_target(target, READING_SECONDS)
     try:
-        path = await find_log(store, log or AUDIT, target)
-        verification = await examine(store, path, expect_head=head, expect_records=expect_records)
+        verification = await examine(
+            store,
+            await find_log(store, log or AUDIT, target),
+            expect_head=None if expected.head is None else Head.parse(expected.head),
+            expect_records=expected.records,
+            vkey=None if expected.vkey is None else _key(expected.vkey),
+            expect_checkpoint=since,
+            gap_seconds_max=expected.gap_max,
+            all_faults=expected.all_faults,
+            state=state,
+        )
     finally:
         await store.aclose()
     if as_json:
         say(json.dumps(_as_json(verification)))
     else:
         _print(verification, target)
-    for verdict in verification.verdicts.values():
+    for name, verdict in verification.verdicts.items():
         if verdict.outcome is Outcome.FAILS:
-            raise NotVerified(f"{verdict.faults[0]}")
+            raise NotVerified(f"{verdict.faults[0]}", is_incomplete=name == "completeness")
+    if expected.state is not None and verification.state is not None:
+        _keep(expected.state, verification.state)
     if not as_json:
-        say(f"verified {verification.records - verification.first_record} records")
+        begin = verification.first_record if state is None else state.records
+        say(f"verified {verification.records - begin} records")
+
+
+def _state_of(file: Path | None) -> VerifierState | None:
+    """Return what the file remembers; None where there is none yet."""
+    if file is None or not file.exists():
+        return None
+    try:
+        return VerifierState.parse(_read(file, "--state"))
+    except InvalidRecord as error:
+        raise CommandFailed(f"--state {file}: {error}; without it, all of the log is read") from error
+
+
+def _keep(file: Path, state: VerifierState) -> None:
+    """Replace the file, so that a crash leaves the one before."""
+    beside = file.with_name(f".{file.name}.new")
+    try:
+        with beside.open("w", encoding="utf-8") as opened:
+            opened.write(state.to_text())
+            opened.flush()
+            os.fsync(opened.fileno())
+        beside.replace(file)
+    except OSError as error:
+        raise CommandFailed(f"--state {file}: cannot be written ({error.strerror})") from error
+
+
+def _key(text: str) -> VerifierKey:
+    """Return the key that an option is, or that is in the file which it names."""
+    return VerifierKey.parse(_read(Path(text), "--vkey") if Path(text).is_file() else text)
+
+
+def _read(file: Path, option: str) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandFailed(f"{option} {file}: {getattr(error, 'strerror', None) or 'it is no text'}") from error
 
 
 def _as_json(verification: Verification) -> dict[str, object]:
-    fields = attrs.asdict(verification, value_serializer=lambda _, __, value: _plain(value))
+    fields = attrs.asdict(attrs.evolve(verification, state=None), value_serializer=lambda _, __, value: _plain(value))
+    del fields["state"]
     return {**fields, "head": str(verification.head), "holds": verification.holds}
 
 

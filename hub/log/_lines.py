@@ -21,7 +21,16 @@ BATCH_BEGUN = b'"kind":"log.batch_begun"'
 """What is in the line that begins a batch; perhaps in others, too."""
 
 OWN_KINDS = frozenset(
-    {"log.opened", "log.recovered", "log.rotated", "log.pruned", "log.held", "log.released", _BATCH_BEGUN}
+    {
+        "log.opened",
+        "log.recovered",
+        "log.rotated",
+        "log.pruned",
+        "log.held",
+        "log.released",
+        "log.key_rotated",
+        _BATCH_BEGUN,
+    }
 )
 """The kinds of the records that a log writes by itself; they have no ``seq``."""
 

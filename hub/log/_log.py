@@ -17,7 +17,7 @@ from ._inspection import Inspection, Recovery
 from ._phase import Lifecycle, LogPhase
 from ._queue import Append, Close, Command, Open, Repair
 from ._rotation import SEGMENT_BYTES, Rotation
-from ._segments import Segments
+from ._segments import OnLines, Segments
 from ._tail import Tail
 from ._writing import OnAppended, Writer, fenced
 
@@ -51,10 +51,14 @@ class Log:
         segment_bytes: int = SEGMENT_BYTES,
         rotation: Rotation | None = None,
         on_appended: OnAppended | None = None,
+        on_lines: OnLines | None = None,
     ) -> None:
         """``rotation`` says when segments are sealed; without it they are when they have ``segment_bytes``.
 
         ``on_appended`` is called with the index of the first record and the bodies of every batch that was appended.
+
+        ``on_lines`` is called with the index and the lines of all records that have become durable, those of the log's
+        own among them: each with its line feed, one after the other.
 
         The calls come in order, and before the calls of :meth:`append` return. If one raises, the log fails.
         """
@@ -67,6 +71,7 @@ class Log:
             chained=chained,
             announce_opening=announce_opening,
             rotation=Rotation(bytes_max=segment_bytes) if rotation is None else rotation,
+            on_lines=on_lines,
         )
         self._writer = Writer(self._segments, self._life, on_appended)
         register_at_fork(self)

@@ -22,7 +22,10 @@ from ._rotation import Rotation, SegmentAge
 from ._tail import VERSION, Sealed, Tail
 from ._truncation import begin_at
 
-__all__ = ("Segments",)
+__all__ = ("OnLines", "Segments")
+
+OnLines = Callable[[int, bytes], None]
+"""Called with the index of the first record, and the lines of records that are durable."""
 
 _Done = Callable[["int | None", "BaseException | None"], None]
 
@@ -39,6 +42,7 @@ class Segments:
         chained: bool,
         announce_opening: bool,
         rotation: Rotation,
+        on_lines: OnLines | None = None,
     ) -> None:
         self.path = path
         self.tail: Tail = Tail()
@@ -56,6 +60,7 @@ class Segments:
         self._chained = chained
         self._announce_opening = announce_opening
         self._rotation = rotation
+        self._on_lines = on_lines
         self._age = SegmentAge(clock)
         self.marking: Marking = Marking(store, path, self._tail_now)
         self._newest = segment_path(path, 0)
@@ -164,6 +169,13 @@ class Segments:
         """
         self._appender.begin_append(self._newest, sealed.content, expect=self.tail.size, done=done)
 
+    def advance(self, sealed: Sealed) -> None:
+        """Move the tail behind records that are durable now."""
+        first = self.tail.records
+        self.tail.advance(sealed)
+        if self._on_lines is not None:
+            self._on_lines(first, sealed.content)
+
     # -- segments --
 
     @property
@@ -180,7 +192,7 @@ class Segments:
             body = self.own_record("log.rotated", next_segment=following, last_seq=tail.seq, last_hub=tail.hub)
             sealed = self.seal([body])
             await self._store.append(self._newest, sealed.content, expect=tail.size)
-            tail.advance(sealed)
+            self.advance(sealed)
             tail.rotated = True
         following = segment_path(self.path, tail.records)
         await self._store.write(following, b"", if_absent=True)

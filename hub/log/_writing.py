@@ -196,9 +196,9 @@ class Writer:
         segments = self._segments
         first = segments.tail.records
         if error is None:
-            segments.tail.advance(sealed)
-            segments.marking.moved()
             try:
+                segments.advance(sealed)
+                segments.marking.moved()
                 if self._on_appended is not None:
                     self._on_appended(first, bodies)
             except Exception as raised:  # noqa: BLE001 - the calls that wait raise it

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from hubwire.log import Head, Rotation
 
+from ._proving import prove
+from ._state import VerifierState
+from ._tiling import tiles
 from ._verdicts import Outcome, Verdict, Verification
 from .audit_log import AuditLog, AuditRecord, AuditSubscriber
 from .retention import Hold, Pruned, Pruning, Retention
@@ -25,6 +28,9 @@ __all__ = (
     "TenantHeadCallback",
     "Verdict",
     "Verification",
+    "VerifierState",
     "examine",
+    "prove",
+    "tiles",
     "verify",
 )

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 from hubwire.errors import LogDamaged
-from hubwire.log import Head
 
 from ._anchors import Anchors
+from ._asked import Asked
 from ._beside import Blobs, EndMarker, JournalBeside
+from ._gaps import Gaps
 from ._promise import Coverage
 from ._records import RecordChecks
+from ._signed import SignedChecks
+from ._state import VerifierState
 from ._verdicts import Outcome, Verdict, Verification
 
 __all__ = ("Findings",)
 
 _FAULTS_MAX = 20
+_ALL_FAULTS_MAX = 1000
 
 
 class Faults:
     """The faults of one verdict, in the order in which they were found: the first twenty, and how many there are."""
 
-    def __init__(self) -> None:
+    def __init__(self, shown: int = _FAULTS_MAX) -> None:
         self.first: list[str] = []
         self.count: int = 0
+        self._shown = shown
 
     def add(self, fault: str) -> None:
         self.count += 1
-        if len(self.first) < _FAULTS_MAX:
+        if len(self.first) < self._shown:
             self.first.append(fault)
 
 
@@ -33,9 +38,16 @@ class Findings:
     """What an examination has found so far."""
 
     def __init__(
-        self, path: str, expected: Head | None, coverage: Coverage, blobs: Blobs, journal: JournalBeside | None
+        self,
+        path: str,
+        asked: Asked,
+        coverage: Coverage,
+        blobs: Blobs,
+        journal: JournalBeside | None,
+        signed: SignedChecks,
+        gaps: Gaps,
     ) -> None:
-        self.integrity = Faults()
+        self.integrity = Faults(_ALL_FAULTS_MAX if asked.all_faults else _FAULTS_MAX)
         self.is_damaged: bool = False
         """Whether a record is damaged, so that no more were read."""
         self.marker = EndMarker()
@@ -49,7 +61,10 @@ class Findings:
         self.unexplained: list[str] = []
         self.foreign: list[str] = []
         self._path = path
-        self._expected = expected
+        self._expected = asked.head
+        self._signed = signed
+        self._gaps = gaps
+        self._state = asked.state
         self._meets_expected: bool | None = None
         """Whether the log has the expected head; None as long as it has not as many records."""
         self._coverage = coverage
@@ -86,24 +101,41 @@ class Findings:
             self.integrity.add(self.marker.fault)
         if self.is_sealed and not self.is_damaged:
             self._add_foreign()
+        for fault in self._signed.faults:
+            self.integrity.add(fault)
         return Verification(
             path=self._path,
             first_record=self.segments[0] if self.segments else 0,
             pruned=self.anchors.pruned,
             records=checks.records,
-            events=checks.events,
-            first_seq=checks.first_seq,
+            events=checks.events + (0 if self._state is None else self._state.events),
+            first_seq=checks.first_seq if self._state is None else self._state.first_seq,
             last_seq=checks.last_seq,
             hub=checks.hub,
             head=checks.head,
             integrity=self._integrity(),
             completeness=self._completeness(expect_records),
-            signer=Verdict(
-                outcome=Outcome.UNKNOWN,
-                reason="the log is not signed",
-                not_looked_at=("who wrote the log: what can write to the store can write all of it anew",),
-            ),
+            signer=self._signed.verdict(checks.records, is_damaged=self.is_damaged),
             notes=tuple(self._notes()),
+            state=None if self.is_damaged or self.integrity.count else self._next_state(),
+        )
+
+    def _next_state(self) -> VerifierState:
+        """Return what the next examination goes on from."""
+        checks, before = self.checks, self._state
+        return VerifierState(
+            path=self._path,
+            first_record=self.segments[0] if self.segments else 0,
+            records=checks.records,
+            h=checks.head.h,
+            durable=checks.durable,
+            events=checks.events + (0 if before is None else before.events),
+            first_seq=checks.first_seq if before is None or before.first_seq is None else before.first_seq,
+            last_seq=checks.last_seq,
+            hub=checks.hub,
+            promise=self._coverage.promise,
+            tree=self._signed.tree,
+            keys=self._signed.trust.keys,
         )
 
     def _look_at_beginning(self) -> None:
@@ -133,7 +165,8 @@ class Findings:
     def _integrity(self) -> Verdict:
         if not self.segments:
             return Verdict(outcome=Outcome.UNKNOWN, reason=f"there is no log at {self._path}")
-        records = self.checks.records - self.segments[0]
+        state = self._state
+        records = self.checks.records - (self.segments[0] if state is None else state.records)
         looked_at = [
             f"h, d, seq and hub of {_plural(records, 'record')}",
             f"name and end of {_plural(len(self.segments), 'segment')}",
@@ -141,15 +174,25 @@ class Findings:
         if self._blobs.checked:
             looked_at.append(f"{_plural(self._blobs.checked, 'file')} of long records")
         not_looked_at = []
+        if state is not None:
+            not_looked_at.append(
+                f"the {_plural(state.records - state.first_record, 'record')} that were looked at before"
+            )
         if (pruned := self.anchors.pruned) is not None:
             not_looked_at.append(str(pruned))
         elif self.segments[0]:
             not_looked_at.append(f"the h of record {self.segments[0]}, the first: what it follows is not there")
+        if self._signed.checked:
+            looked_at.append(f"the tree of the records at {_plural(self._signed.checked, 'checkpoint')}")
         if self.is_damaged:
             not_looked_at.append(f"the records from {self.checks.records} on, after the damage")
         if self._expected is not None and self._expected.records < self.segments[0]:
             not_looked_at.append(f"the expected head, of {_plural(self._expected.records, 'record')}: they were pruned")
-        if not self._meets_expected:
+        kept = self._signed.expected
+        if self._signed.meets_expected and kept is not None:
+            if kept.size < self.checks.records:
+                not_looked_at.append(f"whether the records from {kept.size} on were written anew")
+        elif not self._meets_expected:
             not_looked_at.append("whether all was written anew, with a new chain: a head kept elsewhere shows it")
         elif self._expected is not None and self._expected.records < self.checks.records:
             not_looked_at.append(f"whether the records from {self._expected.records} on were written anew")
@@ -194,7 +237,8 @@ class Findings:
             faults.add(f"there is no log at {path}{had}; is it the path that the log has?")
         for fault in self.anchors.faults:
             faults.add(fault)
-        if first and self.anchors.pruned is None and not self.is_damaged:
+        was_known = self._state is not None and self._state.first_record == first
+        if first and self.anchors.pruned is None and not self.is_damaged and not was_known:
             faults.add(f"records 0 to {first - 1} of the log {path} are missing; restore them from a copy")
         if coverage.missing.count:
             faults.add(
@@ -215,6 +259,13 @@ class Findings:
                 f"the log {path} is expected to have {_plural(expected, 'record')}, and has {records}: the end was cut"
                 " off, or it is another log"
             )
+        if (claimed := self._signed.claimed) > records:
+            faults.add(
+                f"the log {path} has {_plural(records, 'record')}, and a checkpoint of it speaks of {claimed}: the end"
+                " was cut off, or it was restored from an older copy"
+            )
+        for fault in self._gaps.faults:
+            faults.add(fault)
         if journal is not None and journal.ahead and journal.is_closed and self._is_closed:
             faults.add(
                 f"the journal {journal.path} was closed at seq {journal.last_seq}, the log {path} at seq"
@@ -254,9 +305,11 @@ class Findings:
             for witness, says_so in (
                 ("the marker of its last closing", self._is_closed),
                 ("the journal beside it", self._agrees_with_journal),
+                ("its newest checkpoint", bool(self._signed.signed_size) and self._signed.signed_size == records),
                 (
                     "what you expect",
                     records == expect_records
+                    or (self._signed.meets_expected and self._signed.expected_size == records)
                     or (
                         self._expected is not None and self._expected.records == records and bool(self._meets_expected)
                     ),

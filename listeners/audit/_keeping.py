@@ -18,6 +18,7 @@ from ._holds import read_keeping
 from ._indexing import Indexer
 from ._lending import Place
 from ._one_by_one import OneByOne
+from ._provable import Signature
 from ._pruning import Pruner, PruningEnded
 from ._redaction import Redaction
 from .retention import Hold, Pruning, Retention
@@ -33,7 +34,13 @@ class Keeper:
     """Prunes a log by its retention when a segment was sealed, and when the log was opened; and when it is told to."""
 
     def __init__(
-        self, store: KnowledgeStore, log: Log, clock: Clock, retention: Retention | None, indexed: object
+        self,
+        store: KnowledgeStore,
+        log: Log,
+        clock: Clock,
+        retention: Retention | None,
+        indexed: object,
+        signature: Signature,
     ) -> None:
         self.errors: int = 0
         self.failure: Exception | None = None
@@ -41,7 +48,7 @@ class Keeper:
         self.long_records: OneByOne = OneByOne()
         """Entered by who writes the file of a record of the caller's own."""
         self.retention: Retention | None = retention
-        self.pruner: Pruner = Pruner(store, log, clock, self.long_records)
+        self.pruner: Pruner = Pruner(store, log, clock, self.long_records, signature.keep_tree)
         self._log = log
         self._indexer = Indexer(store, log.path) if _arguments.flag("indexed", indexed) else None
         self._segment: int | None = None
@@ -96,6 +103,9 @@ class Prunable:
     _place: Place
     _keeper: Keeper
     _redaction: Redaction
+
+    def _unsigned(self) -> str | None:
+        raise NotImplementedError
 
     async def prune(
         self,
@@ -215,7 +225,7 @@ class Prunable:
         """What the log does not do, and what to do; None if all is well. The health of its hub says it, too."""
         failure = self._keeper.failure
         if failure is None:
-            return None
+            return self._unsigned()
         return (
             f"cannot prune the log {self.path}, which keeps more than its retention says: {failure}; the next segment"
             " that is sealed tries again"

@@ -15,6 +15,7 @@ A pruning that ended before step 3 has not happened, and the next one decides an
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import attrs
@@ -46,7 +47,15 @@ class PruningEnded(ConfigurationError):
 class Pruner:
     """Prunes one log, and keeps its holds: one call at a time, in the order of the calls."""
 
-    def __init__(self, store: KnowledgeStore, log: Log, clock: Clock, long_records: OneByOne) -> None:
+    def __init__(
+        self,
+        store: KnowledgeStore,
+        log: Log,
+        clock: Clock,
+        long_records: OneByOne,
+        keep_tree: Callable[[int], Awaitable[None]],
+    ) -> None:
+        """``keep_tree`` is awaited before the records before an index are removed: their hashes have to stay."""
         self._store = store
         self._log = log
         self._path = log.path
@@ -54,6 +63,7 @@ class Pruner:
         self._calls = OneByOne()
         self._long_records = long_records
         """Held by who writes the file of a record of the caller's own, or deletes one."""
+        self._keep_tree = keep_tree
         self._is_closing = False
 
     # -- pruning --
@@ -95,6 +105,7 @@ class Pruner:
         await self._read(plan, seen)
         last_seq = before.last_seq if seen.checks.last_seq is None else seen.checks.last_seq
         after = Anchor(plan.first, seen.checks.head.h, seen.promise, last_seq)
+        await self._keep_tree(plan.first)
         note = Note(before, after, is_done=False, blobs=tuple(seen.blobs), shared=tuple(seen.shared))
         await note.write(self._store, self._path)
         # After the note, so that a hold which is not seen here is set by code that sees the note.

@@ -11,7 +11,7 @@ from hubwire import codec
 from hubwire.errors import InvalidRecord, LogDamaged
 from hubwire.log import Head, Record, chain_value, segment_path
 
-__all__ = ("RecordChecks", "RecordHead", "fields_of")
+__all__ = ("RecordChecks", "RecordHead", "at_byte", "fields_of")
 
 
 class RecordHead(msgspec.Struct):
@@ -20,6 +20,7 @@ class RecordHead(msgspec.Struct):
     seq: Any = UNSET
     id: Any = None
     kind: Any = None
+    at: Any = None
     hub: Any = None
     cut: Any = UNSET
 
@@ -58,6 +59,15 @@ class RecordChecks:
     def head(self) -> Head:
         """The head of the log up to the last good record."""
         return Head(self.records, (self._chain or b"").decode())
+
+    @property
+    def durable(self) -> int:
+        """``d`` of the last good record."""
+        return self._durable
+
+    def go_on(self, *, segment: int, durable: int, last_seq: int | None, hub: str | None) -> None:
+        """Go on in the middle of a segment, behind records that were checked before."""
+        self._segment, self._durable, self.last_seq, self.hub = segment, durable, last_seq, hub
 
     def follows(self, before: bytes) -> bool:
         """Tell whether the first record, which was taken on trust, follows this ``h``."""
@@ -108,6 +118,15 @@ class RecordChecks:
         self._durable, self._chain = durable, chain
         return head
 
+    def resume(self, record: Record) -> None:
+        """Go on behind a record that is damaged: what follows is checked against what is there of it."""
+        try:
+            self._durable, self._chain = codec.seal_of(record.line)
+        except InvalidRecord:
+            self._durable, self._chain = 0, None
+        self._rotated = None
+        self.records = record.index + 1
+
     def _add_event(self, record: Record, seq: Any, hub: Any) -> None:
         if type(seq) is not int or seq < 0 or type(hub) is not str:
             raise self._damaged(record, f"has seq {seq!r:.40} and hub {hub!r:.40}, which no event has")
@@ -123,3 +142,10 @@ class RecordChecks:
         return LogDamaged(
             f"record {record.index} of the log {self._path} {what}; restore it from a copy", path=self._path
         )
+
+
+def at_byte(error: LogDamaged, segment: str, offset: int) -> LogDamaged:
+    """Return the same error, which says at which byte of its segment the record begins."""
+    if error.byte_offset is not None:
+        return error
+    return LogDamaged(f"{segment} at byte {offset}: {error}", path=segment, byte_offset=offset)

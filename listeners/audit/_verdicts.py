@@ -9,6 +9,7 @@ import attrs
 from hubwire.errors import LogDamaged
 from hubwire.log import Head
 
+from ._state import VerifierState
 from .retention import Pruned
 
 __all__ = ("Outcome", "Verdict", "Verification")
@@ -65,6 +66,8 @@ class Verification:
     """What the log says of the records before; None if it begins with record 0, or does not say it."""
     notes: tuple[str, ...] = ()
     """What was noticed and is no fault."""
+    state: VerifierState | None = None
+    """What the next examination goes on from; None if a record is damaged. Keep it away from the log."""
 
     @property
     def chain(self) -> str:

@@ -25,6 +25,7 @@ from ._keeping import Keeper, Prunable, retention_of
 from ._last import id_of_last_event
 from ._lending import Place
 from ._promise import Promise
+from ._provable import Provable, Signature
 from ._queries import Queryable
 from ._redaction import Redaction
 from ._subscribers import AuditSubscriber, Subscribers, is_own
@@ -35,9 +36,11 @@ from .verify import verify
 
 if TYPE_CHECKING:
     from hubwire import Attachment
+    from hubwire.proof import Signer
     from hubwire.redaction import Redactor
 else:
     Attachment = late_type("hubwire", "Attachment")
+    Signer = late_type("hubwire.proof", "Signer")
     Redactor = late_type("hubwire.redaction", "Redactor")
 
 __all__ = ("AuditLog", "AuditRecord", "AuditSubscriber")
@@ -53,7 +56,7 @@ class AuditRecord:
     """All fields of its line: those that were appended, then ``d`` and ``h``."""
 
 
-class AuditLog(Prunable, Queryable, BaseHubListener):
+class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
     """Appends every event of a hub, and records of your own, to an append-only log below ``path`` of a store.
 
     On a hub it is REQUIRED: an event is acknowledged when its record is stored, each event is in the log exactly once,
@@ -81,6 +84,11 @@ class AuditLog(Prunable, Queryable, BaseHubListener):
     it grows; a call that fails is logged and counted in :attr:`head_errors`. Subscribers and ``on_head`` have
     ``close_seconds_max`` when the log is closed; calls that are not done then are cancelled.
 
+    ``signer`` signs checkpoints of the log: see :mod:`hubwire.proof`. One is signed at most ``checkpoint_seconds``
+    after a record was stored, and when the log is closed. A log whose records are not those of its newest checkpoint
+    is refused: :class:`~hubwire.errors.LogRolledBack`. A signer that fails stops nothing: the log tries again, and its
+    hub is not healthy meanwhile.
+
     The store is not used before the first call. Arguments that cannot be raise
     :class:`~hubwire.errors.ConfigurationError`; the other errors are those of :class:`hubwire.log.Log`:
     :class:`~hubwire.errors.AlreadyRunning`, :class:`~hubwire.errors.LogDamaged`, :class:`~hubwire.errors.StoreFull`,
@@ -102,6 +110,8 @@ class AuditLog(Prunable, Queryable, BaseHubListener):
         clock: Clock | ClockFunction | None = None,
         on_head: HeadCallback | None = None,
         head_seconds: float = 60.0,
+        signer: Signer | None = None,
+        checkpoint_seconds: float = 1.0,
         close_seconds_max: float = 2.0,
     ) -> None:
         if type(path) is not str:
@@ -116,6 +126,7 @@ class AuditLog(Prunable, Queryable, BaseHubListener):
         self._clock = clock_of(clock)
         self._subscribers = Subscribers(self._store, self.path)
         self._close_seconds_max = _arguments.seconds("close_seconds_max", close_seconds_max)
+        self._signature = Signature(signer, checkpoint_seconds)
         is_plain = on_head is None and retention is None and indexed is False
         self._log = Log(
             self._store,
@@ -125,8 +136,11 @@ class AuditLog(Prunable, Queryable, BaseHubListener):
             announce_opening=True,
             rotation=_arguments.rotation_of(rotation),
             on_appended=self._subscribers.appended if is_plain else self._appended,
+            on_lines=self._signature.on_lines,
         )
-        self._keeper = Keeper(self._store, self._log, SteadyClock(self._clock), retention_of(retention), indexed)
+        self._signature.begin(self._store, self._log, SteadyClock(self._clock))
+        steady, kept = SteadyClock(self._clock), retention_of(retention)
+        self._keeper = Keeper(self._store, self._log, steady, kept, indexed, self._signature)
         self._heads = Heads(
             on_head if on_head is None else _arguments.function("on_head", on_head),
             _arguments.seconds("head_seconds", head_seconds),
@@ -162,6 +176,7 @@ class AuditLog(Prunable, Queryable, BaseHubListener):
             raise self._place.explained(error) from error
         self._place.take()
         try:
+            await self._signature.ready()
             if (seq := self._log.last_seq) is not None:
                 self._last_id = await id_of_last_event(self._store, self.path, seq)
         except BaseException:
@@ -282,6 +297,7 @@ class AuditLog(Prunable, Queryable, BaseHubListener):
 
     async def _append(self, bodies: Sequence[bytes]) -> int:
         try:
+            await self._signature.ready()
             index = await self._log.append(bodies)
         except AlreadyRunning as error:
             raise self._place.explained(error) from error
@@ -335,6 +351,7 @@ class AuditLog(Prunable, Queryable, BaseHubListener):
         self._announced = None
         try:
             await self._keeper.close()
+            await self._signature.close(self._close_seconds_max)
             await self._log.aclose()
             await self._keeper.finish(self._close_seconds_max)
         finally:

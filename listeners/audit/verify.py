@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,16 +11,21 @@ from msgspec import UNSET
 from hubwire.errors import ConfigurationError, HistoryGone, LogDamaged
 from hubwire.log import Head, LogReader, Record, list_segments, read_kept, segment_path
 from hubwire.ports import HoldableStore, KnowledgeStore, normalize_path
+from hubwire.proof import Note, VerifierKey
 from hubwire.text_store import TextStore
 from hubwire.waking import Slices
 
 from ._anchors import Anchors
 from ._arguments import store_for
+from ._asked import Asked, checked_keys, checked_state, shorter_than
 from ._beginning import read_note
 from ._beside import Blobs, EndMarker, JournalBeside, unknown_files
 from ._findings import Findings
+from ._gaps import Gaps
 from ._promise import Coverage, Promise
-from ._records import RecordChecks, RecordHead, fields_of
+from ._records import RecordChecks, RecordHead, at_byte, fields_of
+from ._signed import SignedChecks
+from ._state import VerifierState
 from ._verdicts import Verification
 from .blobs import blob_of
 
@@ -40,12 +46,22 @@ async def verify(
     expect_head: Head | str | None = None,
     expect_records: int | None = None,
     journal: str | None = "/journal",
+    vkey: VerifierKey | str | None = None,
+    expect_checkpoint: Note | str | bytes | None = None,
 ) -> Verification:
     """Examine a log, as :func:`examine` does; return what it holds if no verdict on it fails.
 
     Raises :class:`~hubwire.errors.LogDamaged`, which names the first fault and its place.
     """
-    verification = await examine(store, path, expect_head=expect_head, expect_records=expect_records, journal=journal)
+    verification = await examine(
+        store,
+        path,
+        expect_head=expect_head,
+        expect_records=expect_records,
+        journal=journal,
+        vkey=vkey,
+        expect_checkpoint=expect_checkpoint,
+    )
     verification.check()
     return verification
 
@@ -57,6 +73,11 @@ async def examine(
     expect_head: Head | str | None = None,
     expect_records: int | None = None,
     journal: str | None = "/journal",
+    vkey: VerifierKey | str | None = None,
+    expect_checkpoint: Note | str | bytes | None = None,
+    gap_seconds_max: float | None = None,
+    all_faults: bool = False,
+    state: VerifierState | None = None,
     progress: Callable[[int], object] | None = None,
     share: float = 1.0,
 ) -> Verification:
@@ -68,10 +89,19 @@ async def examine(
     * Completeness: every event is there that the log was to hold, as its ``log.opened`` records say, and its end is
       where the marker of the last closing, the ``journal`` of the same hub on the same store, and what you expect say
       that it is. Pass ``journal=None`` not to read a journal.
-    * Signer: no log is signed so far, so it is not known who wrote it.
+    * Signer: which records are signed by ``vkey``, the verifier key of the owner of the log, or by one to which it was
+      handed over. Without ``vkey`` that is not known. Checkpoints are compared with the records in any case.
 
     ``expect_head`` is a head of this log that was kept elsewhere, ``expect_records`` a number of records that it has at
     least: without one of them a program that can write to the store can write all of it anew, and it would hold.
+
+    ``expect_checkpoint`` is a checkpoint of this log that was kept elsewhere: it does as well. With ``vkey`` it has to
+    be one of that name. ``gap_seconds_max`` is how far apart in time two records that follow each other may be: a
+    signed log writes one each ``heartbeat_seconds``, so that a longer gap is time of which it knows nothing.
+    ``all_faults`` goes on behind a damaged record and names all of them, up to a thousand; not only the first.
+
+    ``state`` is the :attr:`Verification.state` of an earlier examination, kept by who verifies: only what came since is
+    read, and has to follow.
 
     ``progress`` is called again and again with the index of the record up to which it has read; what it raises ends the
     reading, and is raised. ``share`` is how much of the event loop it takes at most, more than 0: with 0.5 it rests as
@@ -90,10 +120,17 @@ async def examine(
         raise ConfigurationError(f"expect_records is a number of records, not {expect_records!r:.80}")
     if type(share) not in (int, float) or not 0.01 <= share <= 1:
         raise ConfigurationError(f"share is a number from 0.01 to 1, not {share!r:.80}")
+    if gap_seconds_max is not None and (
+        type(gap_seconds_max) not in (int, float) or not 0 < gap_seconds_max < math.inf
+    ):
+        raise ConfigurationError(f"gap_seconds_max is a number of seconds above 0, not {gap_seconds_max!r:.80}")
+    if type(all_faults) is not bool:
+        raise ConfigurationError(f"all_faults is True or False, not {type(all_faults).__name__}")
+    asked = Asked(head, *checked_keys(vkey, expect_checkpoint), gap_seconds_max, all_faults, checked_state(state, path))
     knowledge, beside = store_for(store), None if journal is None else normalize_path(journal)
     attempts = 1
     while True:
-        examination = _Examination(knowledge, path, head, beside, progress, Slices(_SLICE_SECONDS, share))
+        examination = _Examination(knowledge, path, asked, beside, progress, Slices(_SLICE_SECONDS, share))
         try:
             await examination.read()
         except HistoryGone:  # the log was pruned meanwhile: it begins later now
@@ -113,7 +150,7 @@ class _Examination:
         self,
         store: KnowledgeStore,
         path: str,
-        expected: Head | None,
+        asked: Asked,
         journal: str | None,
         progress: Callable[[int], object] | None,
         slices: Slices,
@@ -126,42 +163,67 @@ class _Examination:
         self._journal = None if journal is None else JournalBeside(store, journal)
         self._blobs = Blobs(store, path)
         self._coverage = Coverage()
-        self.findings = Findings(path, expected, self._coverage, self._blobs, self._journal)
+        self._asked = asked
+        self._gaps = Gaps(path, asked.gap_seconds_max)
+        self._signed = SignedChecks(store, path, asked.vkey, asked.checkpoint)
+        self.findings = Findings(path, asked, self._coverage, self._blobs, self._journal, self._signed, self._gaps)
 
     async def read(self) -> None:
         """Read all records, up to the first that is damaged."""
-        findings, journal, coverage = self.findings, self._journal, self._coverage
+        findings = self.findings
         findings.marker = await EndMarker.read(self._store, self._path)
         findings.segments = await list_segments(self._store, self._path)
         reader = LogReader(self._store, self._path, chunk_bytes=CHUNK_BYTES)
         try:
-            await self._begin()
+            await self._begin(reader)
             while records := await reader.read():
-                findings.checks.begin_segment(reader.segment)
                 if self._progress is not None:
                     self._progress(records[0].index)
-                for number, record in enumerate(records):
-                    if not number % _TOGETHER:
-                        await self._slices.cut()
-                    head = findings.checks.add(record)
-                    findings.meet_heads()
-                    if head.seq is not UNSET and head.cut is UNSET and (journal is None or journal.is_met_by(head)):
-                        coverage.event(head.seq)
-                    else:
-                        await self._look_at(record, head)
+                await self._add_all(records, reader)
         except LogDamaged as error:
             findings.damaged(error)
             return
         size = await self._store.size(segment_path(self._path, reader.segment)) or 0
         findings.unfinished_bytes = max(size - reader.offset, 0)
 
-    async def _begin(self) -> None:
+    async def _add_all(self, records: list[Record], reader: LogReader) -> None:
+        findings, journal, coverage, gaps = self.findings, self._journal, self._coverage, self._gaps
+        findings.checks.begin_segment(reader.segment)
+        for number, record in enumerate(records):
+            if not number % _TOGETHER:
+                await self._slices.cut()
+            try:
+                head = findings.checks.add(record)
+            except LogDamaged as error:
+                offset = reader.offset - sum(len(each.line) + 1 for each in records[number:])
+                located = at_byte(error, segment_path(self._path, reader.segment), offset)
+                if not self._asked.all_faults:
+                    await self._signed.add(records[:number])
+                    raise located from error
+                findings.integrity.add(str(located))
+                findings.checks.resume(record)
+                continue
+            findings.meet_heads()
+            if gaps.is_asked:
+                gaps.add(record.index, head.at)
+            if head.seq is not UNSET and head.cut is UNSET and (journal is None or journal.is_met_by(head)):
+                coverage.event(head.seq)
+            else:
+                await self._look_at(record, head)
+        await self._signed.add(records)
+
+    async def _begin(self, reader: LogReader) -> None:
         """Find where the log begins: what is before was pruned, and a crash may have left some of it."""
         findings, kept = self.findings, (await read_kept(self._store, self._path)).first
         findings.segments = [first for first in findings.segments if first >= kept]
         first = findings.segments[0] if findings.segments else 0
-        findings.checks = RecordChecks(self._path, first)
+        state = self._asked.state
         findings.anchors = Anchors(self._path, first)
+        if state is not None:
+            await self._go_on(state, reader)
+            return
+        findings.checks = RecordChecks(self._path, first)
+        await self._signed.begin(first)
         if first:
             note = await read_note(self._store, self._path)
             remembered = None if note is None else note.at(first)
@@ -169,6 +231,21 @@ class _Examination:
             findings.anchors.remembered = remembered
             if remembered is not None:
                 self._coverage.resume(remembered.promise, remembered.last_seq)
+
+    async def _go_on(self, state: VerifierState, reader: LogReader) -> None:
+        """Begin behind what was read at the last examination."""
+        checks = RecordChecks(self._path, state.records, state.h.encode())
+        self.findings.checks = checks
+        await self._signed.begin(state.records, state.tree, state.keys)
+        self._coverage.resume(state.promise, state.last_seq)
+        try:
+            await reader.seek_index(state.records)
+        except LogDamaged as error:
+            raise shorter_than(state, self._path) from error
+        segment = reader.segment
+        if reader.index < state.records:
+            raise shorter_than(state, self._path)
+        checks.go_on(segment=segment, durable=state.durable, last_seq=state.last_seq, hub=state.hub)
 
     async def _look_at(self, record: Record, head: RecordHead) -> None:
         """Look closer at a record: most are events in one line, and the journal has the same event next."""
@@ -194,6 +271,7 @@ class _Examination:
 
     def _add_own(self, fields: dict[str, Any], index: int) -> None:
         self.findings.anchors.add(fields, index)
+        self._signed.announced(index, fields)
         if fields.get("kind") == "log.opened":
             self._coverage.opened(Promise.from_fields(fields))
         elif fields.get("kind") == "log.recovered":

@@ -1,0 +1,162 @@
+"""What can be called on an audit log about its proofs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hubwire.errors import ConfigurationError
+from hubwire.log import Log
+from hubwire.ports import Clock, KnowledgeStore
+from hubwire.proof import InclusionProof, Note, Signer, VerifierKey
+
+from . import _arguments
+from ._growing import GrowingTree
+from ._handing_over import hand_over
+from ._proving import prove
+from ._redaction import Redaction
+from ._signing import Signing, read_newest
+
+__all__ = ("Provable", "Signature")
+
+
+class Signature:
+    """The signing of a log, if it has a signer. What is not asked for is not imported, and costs nothing."""
+
+    def __init__(self, signer: object, seconds: object) -> None:
+        self.signing: Signing | None = None
+        self._signer = signer
+        self._store: KnowledgeStore | None = None
+        self._log: Log | None = None
+        self._seconds = _arguments.seconds("checkpoint_seconds", seconds)
+
+    @property
+    def on_lines(self) -> Callable[[int, bytes], None] | None:
+        """What the log calls with its lines."""
+        return None if self._signer is None else self._lines
+
+    def _lines(self, first: int, content: bytes) -> None:
+        assert self.signing is not None
+        self.signing.lines(first, content)
+
+    def begin(self, store: KnowledgeStore, log: Log, clock: Clock) -> None:
+        """The log is there."""
+        self._store, self._log = store, log
+        if self._signer is not None:
+            self.signing = Signing(store, log, clock, self._signer, self._seconds)
+
+    async def ready(self) -> None:
+        """See that the log goes on from its newest checkpoint, before it is appended to."""
+        if self.signing is not None and not self.signing.is_ready:
+            await self.signing.ready()
+
+    async def keep_tree(self, first: int) -> None:
+        """Keep the hashes of the records before ``first``, which are about to be removed, if the log is signed.
+
+        Raises :class:`~hubwire.errors.ConfigurationError` if records would be removed that no checkpoint is over.
+        """
+        store, log = self._store, self._log
+        assert store is not None
+        assert log is not None
+        if self.signing is not None:
+            await self.signing.sign(is_archived=True)
+            return
+        newest = await read_newest(store, log.path)
+        if newest is None:
+            return
+        if newest[1].size < first:
+            raise ConfigurationError(
+                f"the log {log.path} is signed up to record {newest[1].size}, and records up to {first} are to be"
+                " pruned: who checks it later could not know them. Let the program prune it that has the key, or"
+                " start and stop that once"
+            )
+        growing = GrowingTree(store, log.path)
+        await growing.find(log.records, newest[1])
+        await growing.keep(at_least=1)
+
+    async def close(self, seconds: float) -> None:
+        """Sign what came last."""
+        if self.signing is not None:
+            await self.signing.close(seconds)
+
+
+class Provable:
+    """What can be called on an audit log about its proofs."""
+
+    path: str
+    _signature: Signature
+    _store: KnowledgeStore
+    _log: Log
+    _redaction: Redaction
+
+    @property
+    def vkey(self) -> VerifierKey | None:
+        """The public key by which others check the log; None if it is not signed."""
+        signing = self._signature.signing
+        return None if signing is None else signing.signer.vkey
+
+    @property
+    def checkpoint_errors(self) -> int:
+        """How many checkpoints were not signed and stored; each time the log tries again."""
+        signing = self._signature.signing
+        return 0 if signing is None else signing.errors
+
+    async def checkpoint(self) -> Note:
+        """Sign all that is stored now, and return the checkpoint: kept elsewhere, it proves what the log was.
+
+        It is in the file ``checkpoint`` of the log when it returns, and among its ``checkpoints``. Raises
+        :class:`~hubwire.errors.ConfigurationError` if the log has no signer, :class:`~hubwire.errors.SigningFailed`,
+        and what :meth:`append` raises.
+        """
+        signing = self._signature.signing
+        if signing is None:
+            raise ConfigurationError(
+                f"checkpoint(): the log {self.path} has no signer; give it one, as in"
+                " AuditLog(store, signer=KeySigner.from_file('audit.key'))"
+            )
+        return await signing.sign(is_archived=True)
+
+    async def prove(self, index: int, *, with_line: bool = True) -> InclusionProof:
+        """Return a proof that the record numbered ``index`` is in the log; as :func:`prove` does.
+
+        A log with a signer signs first, if no checkpoint has the record yet.
+        """
+        signing = self._signature.signing
+        if signing is not None and type(index) is int and index >= 0:
+            await signing.ready()
+            if signing.newest is None or index >= signing.newest.size:
+                await signing.sign()
+        return await prove(self._store, index, path=self.path, with_line=with_line)
+
+    async def rotate_key(self, signer: Signer, *, by: str | None = None, reason: str | None = None) -> Note:
+        """Go on with a new key, and return the checkpoint that says so: the present key and the new one sign it.
+
+        The log says so in a record, ``log.key_rotated``; that is under the checkpoint, which is stored and put aside
+        when this returns. From then on ``signer`` signs alone, and the file of the old key can be wiped: see
+        :func:`hubwire.proof.wipe_key`. Whoever was given the old key finds the new one by
+        :class:`hubwire.proof.KeyChain`; give the new one to all all the same. After a crash the log opens with the old
+        key as long as the checkpoint is not stored, with the new one afterwards, and an error says which. ``by`` and
+        ``reason`` are written down, redacted as records are.
+
+        Raises :class:`~hubwire.errors.ConfigurationError` if the log has no signer, or ``signer`` is none, has another
+        name or the same key; :class:`~hubwire.errors.SigningFailed` if one of them does not sign: the old key goes on;
+        and what :meth:`append` raises.
+        """
+        signing = self._signature.signing
+        if signing is None:
+            raise ConfigurationError(
+                f"rotate_key(): the log {self.path} has no signer, and so no key to hand over from"
+            )
+        by = self._redaction.words(_arguments.words("rotate_key(): by", by, is_optional=True))
+        reason = self._redaction.words(_arguments.words("rotate_key(): reason", reason, is_optional=True))
+        return await hand_over(signing, self._log, signer, by=by, reason=reason)
+
+    def _unsigned(self) -> str | None:
+        """Return why the newest records are not signed; None if all is well."""
+        signing: Any = self._signature.signing
+        if signing is None or signing.failure is None:
+            return None
+        return (
+            f"cannot sign the log {self.path}: {signing.failure}; its newest records are stored, and can be changed by"
+            " who can write to the store, until that works again"
+        )

@@ -1,0 +1,256 @@
+"""What checkpoints say of a log that is examined: by the tree over its records, and by the keys that signed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hubwire.errors import CheckpointInvalid, HashesMissing
+from hubwire.log import Record
+from hubwire.ports import KnowledgeStore
+from hubwire.proof import Checkpoint, KeyChain, Note, Tree, TreeHashes, VerifierKey, leaf_hash
+
+from ._signing import archived_path, newest_path
+from ._verdicts import Outcome, Verdict
+
+__all__ = ("SignedChecks", "Trust")
+
+_FAULTS_MAX = 20
+_KEY_ROTATED = "log.key_rotated"
+
+
+class Trust:
+    """The keys that are trusted: the one that the reader has, and those to which it was handed over in the log."""
+
+    def __init__(self, vkey: VerifierKey | None) -> None:
+        self._chain = None if vkey is None else KeyChain(vkey)
+        self._before: tuple[VerifierKey, ...] = ()
+
+    @property
+    def keys(self) -> tuple[VerifierKey, ...]:
+        """All of them, the newest last: that one counts from here on."""
+        return self._before if self._chain is None else (*self._before, *(key for _, key in self._chain.epochs))
+
+    def go_on(self, keys: Sequence[VerifierKey]) -> None:
+        """Go on from what was known of a log before."""
+        self._chain, self._before = KeyChain(keys[-1]), tuple(keys[:-1])
+
+    def signer_of(self, note: Note, checkpoint: Checkpoint) -> VerifierKey | None:
+        """Return the key that has signed a checkpoint, and counts for it; None if none has.
+
+        They are met in the order of their sizes: what one of them hands over to counts from there on. Raises
+        :class:`~hubwire.errors.CheckpointInvalid` if a key has handed over twice.
+        """
+        return None if self._chain is None else self._chain.follow(note, checkpoint)
+
+
+class SignedChecks:
+    """Grows the tree over the records that are read, and compares it with each checkpoint on the way."""
+
+    def __init__(self, store: KnowledgeStore, path: str, vkey: VerifierKey | None, expected: Note | None) -> None:
+        self.faults: list[str] = []
+        """Of integrity."""
+        self.checked: int = 0
+        """How many checkpoints were compared with the records."""
+        self.signed_size: int | None = None
+        """How many records the newest checkpoint is over that a trusted key has signed."""
+        self.newest_size: int | None = None
+        """How many records the newest checkpoint of the log speaks of."""
+        self.meets_expected: bool | None = None
+        """Whether the log has the root of the checkpoint that is expected; None before it has as many records."""
+        self.expected: Checkpoint | None = None if expected is None else Checkpoint.parse(expected.text)
+        self.trust = Trust(vkey)
+        self._vkey = vkey
+        self._store = store
+        self._path = path
+        self._tree: Tree | None = None
+        self._due: list[int] = []
+        """The sizes of checkpoints that are still to be met, in ascending order."""
+        self._newest: Note | None = None
+        self._signer: VerifierKey | None = None
+        self._unsigned: list[str] = []
+        """Checkpoints that the records agree with, and no trusted key has signed."""
+
+    @property
+    def tree(self) -> Tree | None:
+        """The tree over what was read; None if the log is not signed."""
+        return self._tree
+
+    async def begin(self, first: int, tree: Tree | None = None, keys: Sequence[VerifierKey] = ()) -> None:
+        """Find the checkpoints, and the tree before record ``first``, with which the reading begins.
+
+        ``tree`` and ``keys`` are what was known there when it was read before.
+        """
+        if keys and self._vkey in keys:
+            self.trust.go_on(keys)
+        sizes = await self._archived()
+        content = await self._store.read_bytes(newest_path(self._path))
+        if content is not None:
+            try:
+                self._newest = Note.parse(content)
+                newest = Checkpoint.parse(self._newest.text)
+            except CheckpointInvalid as error:
+                self.faults.append(f"{newest_path(self._path)} is damaged: {error}")
+            else:
+                self.newest_size = newest.size
+                sizes.append(newest.size)
+        if self.expected is not None:
+            sizes.append(self.expected.size)
+        if not sizes:
+            return
+        self._due = sorted({size for size in sizes if size >= first})
+        self._tree = await self._tree_before(first) if tree is None else tree.copy()
+
+    async def _archived(self) -> list[int]:
+        return [
+            int(name)
+            for name in await self._store.list(f"{self._path}/checkpoints")
+            if name.isascii() and name.isdigit()
+        ]
+
+    async def _tree_before(self, first: int) -> Tree | None:
+        if not first:
+            return Tree()
+        try:
+            return await TreeHashes(self._store, self._path).tree(first)
+        except HashesMissing as error:
+            self.faults.append(f"the tree of the records that were pruned is not there: {error}")
+            return None
+
+    async def add(self, records: Sequence[Record]) -> None:
+        """Take the next records, all of which are as they were written."""
+        tree = self._tree
+        if tree is None:
+            return
+        at = 0
+        while self._due and self._due[0] <= tree.size + len(records) - at:
+            size = self._due.pop(0)
+            here = at + size - tree.size
+            tree.extend([leaf_hash(record.line) for record in records[at:here]])
+            at = here
+            await self._meet(size, tree.root())
+        if at < len(records):
+            tree.extend([leaf_hash(record.line) for record in records[at:]])
+
+    def announced(self, index: int, fields: Mapping[str, Any]) -> None:
+        """Look at a record of the log's own: it may tell of another key."""
+        if fields.get("kind") == _KEY_ROTATED:
+            try:
+                VerifierKey.parse(fields.get("new"))  # what counts is the checkpoint that both keys have signed
+            except CheckpointInvalid as error:
+                self.faults.append(f"record {index} of the log {self._path} hands over to no key: {error}")
+
+    async def _meet(self, size: int, root: bytes) -> None:
+        """Compare the tree with the checkpoints over so many records."""
+        if self.expected is not None and self.expected.size == size:
+            self.meets_expected = self.expected.root == root
+            if not self.meets_expected:
+                self.faults.append(
+                    f"the first {size} records of the log {self._path} are not those of the checkpoint that was kept:"
+                    " one of them was changed, or the log was written anew"
+                )
+        for note, place in await self._notes(size):
+            try:
+                checkpoint = Checkpoint.parse(note.text)
+            except CheckpointInvalid as error:
+                self.faults.append(f"{place} is damaged: {error}")
+                continue
+            self.checked += 1
+            if (checkpoint.size, checkpoint.root) != (size, root):
+                self.faults.append(
+                    f"the first {size} records of the log {self._path} are not those of its checkpoint {place}: one of"
+                    " them was changed"
+                )
+            elif self._vkey is not None:
+                self._check_signer(note, checkpoint, place)
+
+    def _check_signer(self, note: Note, checkpoint: Checkpoint, place: str) -> None:
+        try:
+            signer = self.trust.signer_of(note, checkpoint)
+        except CheckpointInvalid as error:
+            self.faults.append(f"{place}: {error}")
+            return
+        if signer is None:
+            self._unsigned.append(f"{place} is not signed by {self.trust.keys[-1]}")
+        elif self.signed_size is None or checkpoint.size >= self.signed_size:
+            if self.signed_size is None:
+                self._unsigned = []  # they are of keys before the one that the reader has, which has signed them, too
+            self.signed_size, self._signer = checkpoint.size, signer
+
+    async def _notes(self, size: int) -> list[tuple[Note, str]]:
+        notes = []
+        place = archived_path(self._path, size)
+        if (content := await self._store.read_bytes(place)) is not None:
+            try:
+                notes.append((Note.parse(content), place))
+            except CheckpointInvalid as error:
+                self.faults.append(f"{place} is damaged: {error}")
+        if self._newest is not None and size == self.newest_size:
+            notes.append((self._newest, newest_path(self._path)))
+        return notes
+
+    # -- when the log was read --
+
+    @property
+    def expected_size(self) -> int | None:
+        """How many records the checkpoint that is expected is over."""
+        return None if self.expected is None else self.expected.size
+
+    @property
+    def claimed(self) -> int:
+        """How many records some checkpoint speaks of that were not met."""
+        return self._due[-1] if self._due else 0
+
+    def verdict(self, records: int, *, is_damaged: bool) -> Verdict:
+        """Return who has signed how much of a log of so many records; ``is_damaged``: it was not read to its end."""
+        if self._newest is None and not self.checked:
+            return Verdict(
+                outcome=Outcome.UNKNOWN if self._vkey is None else Outcome.FAILS,
+                reason="the log is not signed",
+                faults=()
+                if self._vkey is None
+                else (f"the log {self._path} has no checkpoint, of {self._vkey} or any",),
+                not_looked_at=("who wrote the log: what can write to the store can write all of it anew",),
+            )
+        if self._vkey is None:
+            names = (
+                ", ".join(f"{each.name}+{each.key_id.hex()}" for each in self._newest.signatures[:3])
+                if self._newest
+                else "?"
+            )
+            return Verdict(
+                outcome=Outcome.UNKNOWN,
+                reason=f"the log says that it is signed by {names}",
+                looked_at=(f"the root of {self.checked} checkpoints",) if self.checked else (),
+                not_looked_at=("the signatures: give the verifier key of its owner, kept elsewhere (--vkey)",),
+            )
+        if self._unsigned:
+            return Verdict(
+                outcome=Outcome.FAILS,
+                reason="a checkpoint of the log is not signed by that key",
+                faults=tuple(self._unsigned[:_FAULTS_MAX]),
+            )
+        if self.signed_size is None and is_damaged:
+            return Verdict(
+                outcome=Outcome.UNKNOWN,
+                reason="the log was not read up to a checkpoint, because a record is damaged",
+                not_looked_at=("who has signed the records",),
+            )
+        if self.signed_size is None or self._signer is None:
+            return Verdict(
+                outcome=Outcome.FAILS,
+                reason="no checkpoint of the log is signed by that key",
+                faults=(f"no checkpoint of the log {self._path} that it agrees with is signed by {self._vkey}",),
+            )
+        rest = records - self.signed_size
+        handed = f", to which {self._vkey.id.hex()} handed over" if self._signer != self._vkey else ""
+        return Verdict(
+            outcome=Outcome.HOLDS,
+            reason=f"the first {self.signed_size:,} of {records:,} records are signed by {self._signer.name}"
+            f"+{self._signer.id.hex()}{handed}",
+            looked_at=(f"root and signature of {self.checked} checkpoints",),
+            not_looked_at=(
+                *((f"the last {rest:,} records, which are not signed yet",) if rest else ()),
+                "whether the holder of the key wrote it anew: a checkpoint kept elsewhere, or a witness, shows it",
+            ),
+        )

@@ -1,0 +1,104 @@
+"""What a verifier remembers of a log that it has read, so that it reads only what came since."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import msgspec
+
+from hubwire import codec
+from hubwire.errors import CheckpointInvalid, InvalidRecord, NewerVersion
+from hubwire.proof import Tree, VerifierKey
+
+from ._promise import Promise
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ("VerifierState",)
+
+_VERSION = 1
+
+
+class _Fields(msgspec.Struct, forbid_unknown_fields=True):
+    path: str
+    first_record: int
+    records: int
+    h: str
+    durable: int
+    events: int
+    first_seq: int | None
+    last_seq: int | None
+    hub: str | None
+    promise: dict[str, Any] | None
+    edge: list[str]
+    keys: list[str]
+
+
+@attrs.frozen(kw_only=True)
+class VerifierState:
+    """What was known of a log when it was verified last: kept by who verifies, and never beside the log.
+
+    Given to :func:`examine`, the records that it speaks of are not read again: those after them have to follow them,
+    which also proves that the log was only appended to. ``to_text`` and ``parse`` give and take what a file holds.
+    """
+
+    path: str
+    first_record: int
+    """The record with which the log began."""
+    records: int
+    h: str
+    """``h`` of the last of them."""
+    durable: int
+    """``d`` of the last of them."""
+    events: int
+    first_seq: int | None
+    last_seq: int | None
+    hub: str | None
+    promise: Promise | None
+    """Which events the log was to hold there."""
+    tree: Tree | None = attrs.field(eq=False, repr=False)
+    """The tree over them, if the log is signed."""
+    keys: tuple[VerifierKey, ...] = ()
+    """The keys that were trusted there, the newest last."""
+
+    def to_text(self) -> str:
+        """Return what a file holds, with a checksum."""
+        edge = [] if self.tree is None else [b64encode(b"".join(each)).decode() for each in self.tree.edge]
+        fields = attrs.asdict(self, recurse=False) | {
+            "promise": None if self.promise is None else self.promise.to_fields(),
+            "keys": list(map(str, self.keys)),
+            "edge": edge if self.tree is not None or not self.records else ["none"],
+        }
+        del fields["tree"]
+        return codec.encode_marker(fields, version=_VERSION).decode()
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> Self:
+        """Return the state that a file holds.
+
+        Raises :class:`~hubwire.errors.InvalidRecord` if it is none, or was changed, and
+        :class:`~hubwire.errors.NewerVersion`.
+        """
+        fields = codec.decode_marker(text.encode() if isinstance(text, str) else text)
+        if fields.pop("v") > _VERSION:
+            raise NewerVersion("the state of the verifier was written by a newer version of hubwire; use that one")
+        try:
+            found = msgspec.convert(fields, _Fields)
+            has_tree = found.edge != ["none"]
+            tree = Tree(found.records, [_hashes(each) for each in found.edge]) if has_tree else None
+            keys = tuple(map(VerifierKey.parse, found.keys))
+        except (msgspec.ValidationError, ValueError, CheckpointInvalid) as error:
+            raise InvalidRecord(f"it is no state of a verifier: {error}") from error
+        values = {
+            name: getattr(found, name) for name in found.__struct_fields__ if name not in ("edge", "keys", "promise")
+        }
+        promise = None if found.promise is None else Promise.from_fields(found.promise)
+        return cls(**values, promise=promise, tree=tree, keys=keys)
+
+
+def _hashes(text: str) -> list[bytes]:
+    content = b64decode(text, validate=True)
+    return [content[at : at + 32] for at in range(0, len(content), 32)]
