@@ -214,6 +214,7 @@ _SUBMODULES = (
     "patterns",
     "ports",
     "position",
+    "proof",
     "query",
     "redaction",
     "risk",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from hubwire.errors import ConfigurationError
 from hubwire.log import Log
@@ -71,6 +70,17 @@ class Signature:
         await growing.find(log.records, newest[1])
         await growing.keep(at_least=1)
 
+    @property
+    def problem(self) -> str | None:
+        """Why the newest records are not signed; None if all is well."""
+        signing = self.signing
+        if signing is None or signing.failure is None:
+            return None
+        return (
+            f"cannot sign the log {signing.path}: {signing.failure}; its newest records are stored, and can be changed"
+            " by who can write to the store, until that works again"
+        )
+
     async def close(self, seconds: float) -> None:
         """Sign what came last."""
         if self.signing is not None:
@@ -109,13 +119,3 @@ class Provable:
                 " AuditLog(store, signer=KeySigner.from_file('audit.key'))"
             )
         return await signing.sign(is_archived=True)
-
-    def _unsigned(self) -> str | None:
-        """Return why the newest records are not signed; None if all is well."""
-        signing: Any = self._signature.signing
-        if signing is None or signing.failure is None:
-            return None
-        return (
-            f"cannot sign the log {self.path}: {signing.failure}; its newest records are stored, and can be changed by"
-            " who can write to the store, until that works again"
-        )
