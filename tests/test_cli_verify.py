@@ -73,11 +73,11 @@ def test_a_long_reason_is_printed_whole(log: Path) -> None:
     assert max(map(len, lines)) <= 110
 
 
-def test_an_incomplete_log_exits_with_1(log: Path) -> None:
+def test_an_incomplete_log_exits_with_3(log: Path) -> None:
     """The report is there all the same, and the fault in one line beside it."""
     cut_off(log, 3)
     run = hubwire("verify", log)
-    assert run.returncode == 1
+    assert run.returncode == 3
     assert "completeness  fails     1 fault" in run.stdout
     assert "verified" not in run.stdout
     assert run.stderr.startswith("hubwire: the log /audit had 9 records when its marker was written, and has 6: ")
@@ -89,7 +89,7 @@ def test_a_kept_head_is_compared(log: Path) -> None:
     assert hubwire("verify", log, "--expect-head", head).returncode == 0
     assert hubwire("verify", log, "--expect-head", head[:-1] + "_").returncode == 1
     assert hubwire("verify", log, "--expect-records", "9").returncode == 0
-    assert hubwire("verify", log, "--expect-records", "10").returncode == 1
+    assert hubwire("verify", log, "--expect-records", "10").returncode == 3
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_the_report_is_there_for_programs(log: Path) -> None:
     assert report["signer"]["not_looked_at"]
     cut_off(log, 3)
     run = hubwire("verify", log, "--json")
-    assert run.returncode == 1
+    assert run.returncode == 3
     assert json.loads(run.stdout)["completeness"]["faults"][0] in run.stderr
 
 

@@ -103,9 +103,7 @@ class Prunable:
     _place: Place
     _keeper: Keeper
     _redaction: Redaction
-
-    def _unsigned(self) -> str | None:
-        raise NotImplementedError
+    _signature: Signature
 
     async def prune(
         self,
@@ -225,7 +223,7 @@ class Prunable:
         """What the log does not do, and what to do; None if all is well. The health of its hub says it, too."""
         failure = self._keeper.failure
         if failure is None:
-            return self._unsigned()
+            return self._signature.problem
         return (
             f"cannot prune the log {self.path}, which keeps more than its retention says: {failure}; the next segment"
             " that is sealed tries again"

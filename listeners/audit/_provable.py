@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from hubwire.errors import ConfigurationError
 from hubwire.log import Log
@@ -73,6 +72,17 @@ class Signature:
         growing = GrowingTree(store, log.path)
         await growing.find(log.records, newest[1])
         await growing.keep(at_least=1)
+
+    @property
+    def problem(self) -> str | None:
+        """Why the newest records are not signed; None if all is well."""
+        signing = self.signing
+        if signing is None or signing.failure is None:
+            return None
+        return (
+            f"cannot sign the log {signing.path}: {signing.failure}; its newest records are stored, and can be changed"
+            " by who can write to the store, until that works again"
+        )
 
     async def close(self, seconds: float) -> None:
         """Sign what came last."""
@@ -150,13 +160,3 @@ class Provable:
         by = self._redaction.words(_arguments.words("rotate_key(): by", by, is_optional=True))
         reason = self._redaction.words(_arguments.words("rotate_key(): reason", reason, is_optional=True))
         return await hand_over(signing, self._log, signer, by=by, reason=reason)
-
-    def _unsigned(self) -> str | None:
-        """Return why the newest records are not signed; None if all is well."""
-        signing: Any = self._signature.signing
-        if signing is None or signing.failure is None:
-            return None
-        return (
-            f"cannot sign the log {self.path}: {signing.failure}; its newest records are stored, and can be changed by"
-            " who can write to the store, until that works again"
-        )

@@ -148,4 +148,4 @@ def at_byte(error: LogDamaged, segment: str, offset: int) -> LogDamaged:
     """Return the same error, which says at which byte of its segment the record begins."""
     if error.byte_offset is not None:
         return error
-    return LogDamaged(f"{segment} at byte {offset}: {error}", path=segment, byte_offset=offset)
+    return LogDamaged(f"{error}. It begins at byte {offset} of {segment}", path=segment, byte_offset=offset)

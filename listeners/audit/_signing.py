@@ -108,6 +108,11 @@ class Signing:
         self._one_by_one = OneByOne()
 
     @property
+    def path(self) -> str:
+        """The path of the log."""
+        return self._log.path
+
+    @property
     def is_ready(self) -> bool:
         """Whether the tree is known, so that what is appended is added to it."""
         return self.growing.tree is not None
