@@ -444,7 +444,7 @@ async def test_the_result_that_comes_after_the_hook_has_the_cost_of_the_turn() -
 async def test_an_answer_that_comes_in_pieces_is_whole_and_its_tokens_are_not_those_of_its_beginning() -> None:
     use = {"type": "tool_use", "id": "c1", "name": "search", "input": {"query": "x"}}
     piece = says("I search.", "m1")
-    other = piece | {"uuid": "u2", "message": piece["message"] | {"content": [use]}}  # type: ignore[operator]
+    other = piece | {"uuid": "u2", "message": piece["message"] | {"content": [use]}}
     script = [PROMPT, INIT, piece, other, before("search", "c1"), after("search", "c1", "x"), stops(), result()]
     (completed,) = of(await recorded(lambda recorder: play(recorder, script), content=True), "model.completed")
     assert [each if isinstance(each, str) else each["name"] for each in completed.response] == ["I search.", "search"]

@@ -251,7 +251,7 @@ async def test_a_hub_that_does_not_start_decides_nothing_and_holds_nothing() -> 
             with pytest.raises(OSError, match="cannot be read"):
                 await hub.start()
     assert [verdict.is_approved for verdict in verdicts] == [False, False]
-    assert all("has ended" in verdict.reason for verdict in verdicts)
+    assert all("not running" in verdict.reason for verdict in verdicts)
 
 
 def test_a_loop_that_is_closed_decides_nothing_and_holds_nothing() -> None:

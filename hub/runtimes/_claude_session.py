@@ -352,7 +352,7 @@ class Session:
                 answer.turn.tokens[name] = answer.turn.tokens.get(name, 0) + (number or 0)
         cached = usage.get("cache_read_input_tokens")
         extra = {"cache_read_input_tokens": cached} if cached else None
-        self._recorder.end(answer.key, answer.blocks, extra=extra, **tokens)  # type: ignore[arg-type]
+        self._recorder.end(answer.key, answer.blocks, extra=extra, **tokens)
 
     def _result(self, message: Any) -> None:
         cost = message.total_cost_usd or 0.0

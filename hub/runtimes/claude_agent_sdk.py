@@ -201,7 +201,7 @@ class _Asking:
         if is_passed:
             recorder.release(key)
         else:
-            session.refused(call_id)
+            session.refused(str(call_id))
 
     async def _decided(self, tool: str, arguments: Any, context: Any) -> Any:
         module: Any = imported("claude_agent_sdk", "claude_agent_sdk")
