@@ -483,6 +483,22 @@ async def test_a_subagent_in_the_background_ends_when_it_does() -> None:
         assert [names[event.agent_id] for event in of(events, "model.called")] == ["coder"] * is_read
 
 
+async def test_a_subagent_that_runs_on_after_the_result_is_told_to_its_end() -> None:
+    sub = {"agent_id": "a1", "agent_type": "coder"}
+    started = {"type": "system", "subtype": "task_started", "task_id": "a1", "tool_use_id": "c1", "description": "d"}
+    begin = [PROMPT | {"prompt_id": "p1"}, INIT, started | {"session_id": SESSION, "uuid": "u1"}]
+    begin += [{"hook_event_name": "SubagentStart", "prompt_id": "p1", **sub}, stops("one") | {"prompt_id": "p1"}]
+    after_ = [before("lint", "c2") | sub | {"prompt_id": "p1"}, says("I lint.", "m1") | {"parent_tool_use_id": "c1"}]
+    after_ += [after("lint", "c2", "fine") | sub | {"prompt_id": "p1"}]
+    stop = {"hook_event_name": "SubagentStop", **sub, "prompt_id": "p1", "last_assistant_message": "linted"}
+    events = await recorded(lambda recorder: play(recorder, [*begin, result("one"), *after_, stop]))
+    assert [event.content for event in of(events, "turn.ended")] == ["linted", "one"]
+    assert {event.kind for event in events} >= {"tool.completed", "model.completed"}
+    events = await recorded(lambda recorder: play(recorder, [*begin, result("one"), *after_]))
+    assert [event.kind for event in events if event.kind.startswith("turn.")][-2:] == ["turn.failed", "turn.ended"]
+    assert len(of(events, "turn.started")) == 2
+
+
 async def test_a_call_that_rules_refuse_is_not_recorded_and_one_that_was_interrupted_has_failed() -> None:
     script = [
         *(PROMPT, INIT, before("Bash", "c1"), gives("c1", "Permission to use Bash has been denied.")),

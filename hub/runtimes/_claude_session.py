@@ -7,16 +7,18 @@ comes after what subagents do in the background; else with the hook ``Stop``, or
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from uuid import uuid4
 
 import attrs
 
+from ..clock import SystemClock
 from .recorder import Recorder
 
 __all__ = ("Session",)
+
+_time_of_day = SystemClock()
 
 _TURNS_MAX: Final = 16
 """How many turns of a session may wait for messages that the program has not read."""
@@ -38,6 +40,8 @@ class _Turn:
     told: dict[str, Any] | None = None
     """What its hook has said at its end."""
     told_at: float = 0.0
+    ending: tuple[Any, float] | None = None
+    """Its answer and when it came, while subagents still run in the background."""
     tokens: dict[str, int] = attrs.field(factory=dict)
     """What the answers of its own agent have told."""
 
@@ -76,6 +80,8 @@ class Session:
         self._id: str = session_id
         self._turns: list[_Turn] = []
         """Those that have not ended, the oldest first."""
+        self._lingering: list[_Turn] = []
+        """Those that have answered, and whose subagents have not ended."""
         self._ended: dict[str, None] = {}
         """Ids of prompts whose turns have ended."""
         self._calls: dict[str, _Call] = {}
@@ -105,7 +111,7 @@ class Session:
             self._subagent_stopped(given)
         elif name in ("Stop", "StopFailure"):
             if (turn := self._open_turn_of(given)) is not None:
-                turn.told, turn.told_at = dict(given), time.time()
+                turn.told, turn.told_at = dict(given), _time_of_day.now_ns() / 1e9
                 self._settle(turn)
         elif name in ("PreToolUse", "PostToolUse", "PostToolUseFailure"):
             self._tool(given, str(given.get("tool_use_id")), is_free=is_free)
@@ -129,7 +135,10 @@ class Session:
         return turn
 
     def _open_turn_of(self, given: Mapping[str, Any]) -> _Turn | None:
-        prompt_id = given.get("prompt_id")
+        prompt_id, agent_id = given.get("prompt_id"), given.get("agent_id")
+        for turn in self._lingering:
+            if agent_id is not None and (agent_id in turn.subagents or turn.prompt_id == prompt_id):
+                return turn
         for turn in reversed(self._turns):
             if prompt_id is None or turn.prompt_id == prompt_id:
                 return turn
@@ -147,13 +156,16 @@ class Session:
         return turn.subagents[agent_id]
 
     def _subagent_stopped(self, given: Mapping[str, Any]) -> None:
-        for turn in tuple(self._turns):
+        for turn in (*self._lingering, *self._turns):
             if (key := turn.subagents.pop(str(given.get("agent_id")), None)) is not None:
                 self._flush(key)
                 self._drop_calls(lambda call, key=key: call.parent == key)  # type: ignore[misc]
                 self._recorder.end(key, given.get("last_assistant_message"))
                 self._remember(key)
-                self._settle(turn)
+                if turn in self._lingering and not turn.subagents:
+                    self._finish(turn)
+                else:
+                    self._settle(turn)
 
     def _tool(self, given: Mapping[str, Any], call_id: str, *, is_free: bool) -> None:
         name = given.get("hook_event_name")
@@ -207,21 +219,36 @@ class Session:
 
     def _close(self, turn: _Turn, error: object, answer: Any = None, *, is_told: bool = False) -> None:
         """End a turn, with an error, with an answer, or unless ``is_told``, as its hook has said."""
+        at = None
+        if turn.told is not None and error is None and not is_told:
+            answer, error, at = turn.told.get("last_assistant_message"), turn.error, turn.told_at
+            self._unread += 1
+        self._turns.remove(turn)
+        self._remember(turn.prompt_id)
+        if error is None:
+            turn.ending = answer, at or _time_of_day.now_ns() / 1e9
+            if turn.subagents:
+                self._flush(turn.key)
+                self._drop_calls(lambda call: call.parent == turn.key)
+                self._lingering.append(turn)
+                if len(self._lingering) > _TURNS_MAX:
+                    self._finish(self._lingering[0])
+                return
+        self._finish(turn, error, at)
+
+    def _finish(self, turn: _Turn, error: object = None, at: float | None = None) -> None:
+        """Record the end of a turn, and of what is open in it."""
+        if turn in self._lingering:
+            self._lingering.remove(turn)
         for key in (turn.key, *turn.subagents.values()):
             self._flush(key)
         self._drop_calls(lambda call: call.turn is turn)
         for key in turn.subagents.values():
             self._recorder.fail(key, error or "its end was not told")
-        at = None
-        if turn.told is not None and error is None and not is_told:
-            answer, error, at = turn.told.get("last_assistant_message"), turn.error, turn.told_at
-            self._unread += 1
-        if error is None:
-            self._recorder.end(turn.key, answer, at=at)
+        if turn.ending is not None:
+            self._recorder.end(turn.key, turn.ending[0], at=turn.ending[1])
         else:
             self._recorder.fail(turn.key, error, at=at)
-        self._turns.remove(turn)
-        self._remember(turn.prompt_id)
 
     def _drop_calls(self, which: Callable[[_Call], bool]) -> None:
         for call_id, call in tuple(self._calls.items()):
@@ -234,14 +261,17 @@ class Session:
         if len(self._ended) > _ENDED_MAX:
             del self._ended[next(iter(self._ended))]
 
-    def left(self, error: BaseException, *, has_ended: bool) -> None:
+    def left(self, error: BaseException | None, *, has_ended: bool) -> None:
         """The program reads no more. ``has_ended``: Claude Code has ended with that."""
         self.is_read = False
         for turn in tuple(self._turns):
             if turn.told is not None:
                 self._settle(turn)
             if has_ended and turn in self._turns:
-                self._close(turn, error)
+                self._close(turn, error or "Claude Code has ended before it")
+        if has_ended:
+            for turn in tuple(self._lingering):
+                self._finish(turn)
 
     # -- messages --
 
@@ -272,18 +302,17 @@ class Session:
 
     def _reader(self, message: Any) -> tuple[_Turn, str] | None:
         """Return the turn that a message is of, and the key of the agent's that speaks."""
+        if (above := message.parent_tool_use_id) is not None:
+            agent_id = self._agents.get(above, "")
+            for each in (*self._lingering, *self._turns):
+                if agent_id in each.subagents:
+                    return each, each.subagents[agent_id]
+            return None  # of a subagent that is not known, or has ended
         if not self._turns:
             if self._has_hooks:
                 return None  # of a turn that has ended: its messages were read too late
             self._begin_turn(None)
-        turn, above = self._turns[0], message.parent_tool_use_id
-        if above is None:
-            return turn, turn.key
-        agent_id = self._agents.get(above, "")
-        for each in self._turns:
-            if agent_id in each.subagents:
-                return each, each.subagents[agent_id]
-        return None  # of a subagent that is not known, or has ended
+        return self._turns[0], self._turns[0].key
 
     def _answer(self, message: Any, answer_id: str, model: str) -> _Answer | None:
         if (reader := self._reader(message)) is None:
@@ -327,7 +356,7 @@ class Session:
             begun = event["message"]
             self._answer(message, begun["id"], begun.get("model", ""))
             return
-        reader = self._reader(message) if self._turns else None
+        reader = self._reader(message)
         answer = None if reader is None else self._answers.get(reader[1])
         if answer is None:
             return

@@ -112,6 +112,8 @@ class ClaudeAgentSDKRecorder(Recorder):
         except BaseException as error:
             self._left(session, error, messages)
             raise
+        else:
+            self._left(session, None, messages)
         finally:
             if (aclose := getattr(messages, "aclose", None)) is not None:
                 await aclose()
@@ -129,9 +131,11 @@ class ClaudeAgentSDKRecorder(Recorder):
             self.failed("observed", error)
         return session
 
-    def _left(self, session: Session | None, error: BaseException, messages: Any) -> None:
-        is_stopped = isinstance(error, GeneratorExit) or type(error).__name__ in ("CancelledError", "Cancelled")
-        has_ended = not is_stopped or getattr(messages, "__name__", "") not in _OF_A_CLIENT
+    def _left(self, session: Session | None, error: BaseException | None, messages: Any) -> None:
+        is_left = error is None or isinstance(error, GeneratorExit) or type(error).__name__ == "CancelledError"
+        has_ended = not is_left or getattr(messages, "__name__", "") not in _OF_A_CLIENT
+        if error is None and not has_ended:
+            return  # a client's answer is whole, and the next one is read as well
         try:
             if session is not None:
                 session.left(error, has_ended=has_ended)
