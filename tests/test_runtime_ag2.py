@@ -24,14 +24,14 @@ from ag2.events import (
     ToolCallEvent,
     Usage,
 )
-from ag2.exceptions import HumanInputError
+from ag2.exceptions import HumanInputError, HumanInputFailedError
 from ag2.knowledge import MemoryKnowledgeStore
 from ag2.middleware import BaseMiddleware, RetryMiddleware, approval_required
 from ag2.stream import MemoryStream
 from ag2.testing import TestConfig
 
 from hubwire import BaseHubListener, Hub, HubThread
-from hubwire.errors import ConfigurationError
+from hubwire.errors import ConfigurationError, HubClosed
 from hubwire.listeners import AuditLog
 from hubwire.runtimes import Recorder
 from hubwire.runtimes.ag2 import AG2Recorder, from_ag2, record
@@ -224,6 +224,76 @@ async def test_a_denial_of_the_hub_reaches_the_model_with_its_reason() -> None:
     assert "tool.called" not in heard.kinds, "a denied call was never made"
     assert "approval.denied" in heard.kinds
     assert of(heard.events, "turn.ended")[0].tool_calls == 0
+
+
+@pytest.mark.parametrize("is_started", [True, False])
+async def test_a_hub_that_cannot_be_asked_denies_nothing(is_started: bool) -> None:
+    hub = Hub()
+    recorder = record(hub)
+    if is_started:
+        async with hub:
+            pass
+    with pytest.raises(HumanInputFailedError) as raised:
+        await deployer(recorder).ask("go")
+    assert isinstance(raised.value.__cause__, HubClosed)
+    recorder.close()
+
+
+async def test_a_question_that_a_full_queue_refuses_is_no_denial() -> None:
+    async with Hub() as hub, record(hub, queue_max=1) as recorder:
+        with pytest.raises(HumanInputFailedError):
+            await deployer(recorder).ask("go")
+
+
+async def test_calls_whose_ids_come_again_are_questions_of_their_own() -> None:
+    async def work(recorder: AG2Recorder) -> None:
+        script = [ToolCallEvent("deploy", arguments=json.dumps({"target": to}), id="call-0") for to in "ab"]
+        await deployer(recorder, *script, "done").ask("go")
+
+    assert [event.result for event in of(await recorded(work), "tool.completed")] == ["deployed to a", "deployed to b"]
+
+
+async def test_a_tool_is_called_with_plain_values_where_a_person_has_changed_them() -> None:
+    @tool(middleware=[approval_required()])
+    def move(tables: Any) -> str:
+        return f"{tables}"
+
+    changed = {"tables": {"of": [{"name": "t"}]}}
+    async with Hub() as hub, record(hub) as recorder, anyio.create_task_group() as tasks:
+        heard = Heard()
+        hub.attach(heard)
+        tasks.start_soon(lambda: _answer(hub, is_passed=True, arguments=changed))
+        await deployer(recorder, call("move", tables=[]), "done", tools=[move]).ask("go")
+        await recorder.flush()
+        await hub.flush(timeout=30)
+    assert of(heard.events, "tool.completed")[0].result == str(changed["tables"])
+
+
+async def test_always_is_a_yes_however_late_it_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is looked at before AG2 has gone on says nothing."""
+    monkeypatch.setattr("hubwire.runtimes.ag2._middleware.LOOKS_SECONDS", 0.0)
+
+    class Slow(BaseMiddleware):
+        async def on_human_input(self, call_next: Any, event: Any, context: Any) -> Any:
+            answer = await call_next(event, context)
+            for _ in range(50):
+                await asyncio.sleep(0)
+            return answer
+
+    heard = Heard()
+    async with Hub() as hub:
+        hub.attach(heard)
+        async with record(hub) as recorder:
+            agent = Agent(
+                "coder",
+                config=scripted(call("deploy", target="a"), "done"),
+                tools=[deploy],
+                middleware=[Slow, recorder.middleware],
+                hitl_hook=lambda event: "always",
+            )
+            await agent.ask("go")
+    assert "approval.denied" not in heard.kinds
+    assert len(of(heard.events, "tool.completed")) == 1
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -240,6 +241,37 @@ async def test_a_stream_that_is_closed_before_its_end_has_not_ended() -> None:
     events = await recorded(work)
     assert of(events, "turn.ended") == of(events, "model.completed") == []
     assert len(of(events, "turn.abandoned")) == len(of(events, "model.abandoned")) == 1
+
+
+async def test_streams_that_are_dropped_leave_nothing_open() -> None:
+    async def work(recorder: AgentFrameworkRecorder) -> None:
+        agent = agent_of(recorder, Scripted(*[[say("The "), say("build")]] * 3))
+        for _ in range(3):
+            stream = agent.run("go", stream=True)
+            async for _update in stream:
+                break
+            del stream
+        while recorder.statistics().open:  # generators that are dropped are closed by the loop
+            gc.collect()
+            await asyncio.sleep(0)
+
+    events = await recorded(work)
+    assert of(events, "turn.ended") == []
+    assert len(of(events, "turn.abandoned")) == 3
+
+
+async def test_options_that_raise_when_they_are_read_do_no_harm() -> None:
+    class Odd(BaseException):
+        pass
+
+    class Model:
+        def __str__(self) -> str:
+            raise Odd
+
+    async with Hub() as hub, record(hub) as recorder:
+        agent = agent_of(recorder, Scripted([say("done")]))
+        assert (await agent.run("go", options={"model": Model()})).text == "done"
+        assert recorder.statistics().failures == 1
 
 
 # -- tools --

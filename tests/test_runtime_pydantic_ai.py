@@ -28,7 +28,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import RequestUsage
 
 from hubwire import Event, Hub, HubThread
-from hubwire.errors import HubClosed
+from hubwire.errors import CommandRejected, HubClosed
 from hubwire.listeners import AuditLog
 from hubwire.runtimes import Recorder
 from hubwire.runtimes.pydantic_ai import PydanticAIRecorder, from_pydantic_ai, record, resume
@@ -620,3 +620,52 @@ async def test_an_actor_without_a_recorder_says_what_it_waits_for() -> None:
         async for event in hub.events(after=-1, pattern="turn.failed"):
             assert "coder waits for deploy: give the actor a recorder" in event.error_message  # type: ignore[attr-defined]
             break
+
+
+async def test_calls_whose_ids_come_again_are_questions_of_their_own() -> None:
+    made: list[str] = []
+
+    async def work(recorder: PydanticAIRecorder) -> None:
+        calls = [[ToolCallPart("deploy", {"target": to}, "call-0")] for to in "ab"]
+        agent = Agent(scripted(*calls, [TextPart("done")]), name="coder", capabilities=[recorder.capability])
+
+        @agent.tool_plain(requires_approval=True)
+        def deploy(target: str) -> str:
+            made.append(target)
+            return target
+
+        await agent.run("go")
+
+    assert len(of(await recorded(work, asks=True), "approval.requested")) == 2
+    assert made == ["a", "b"]
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+async def test_a_run_whose_hub_cannot_be_asked_ends_with_what_it_waits_for(is_full: bool) -> None:
+    """The hub is not started, or has no room for the question: both are no denial."""
+
+    async def work(hub: Hub, refusal: type[Exception], **settings: Any) -> None:
+        recorder = record(hub, asks=True, **settings)
+        recorder.begin_turn("open")  # for whose end there is room, and for no more
+        agent = Agent(
+            scripted([call("deploy", target="live")]),
+            name="coder",
+            output_type=[str, DeferredToolRequests],
+            capabilities=[recorder.capability],
+        )
+
+        @agent.tool_plain(requires_approval=True)
+        def deploy(target: str) -> str:
+            raise AssertionError
+
+        result: Any = await agent.run("go")
+        assert isinstance(result.output, DeferredToolRequests)
+        with pytest.raises(refusal, match="still waits"):
+            await resume(recorder, agent, result)
+        recorder.close()
+
+    if is_full:
+        async with Hub() as hub:
+            await work(hub, CommandRejected, queue_max=1)
+    else:
+        await work(Hub(), HubClosed)

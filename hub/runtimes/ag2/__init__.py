@@ -42,7 +42,7 @@ __all__ = ("AG2Recorder", "NetworkListener", "from_ag2", "record")
 
 class AG2Recorder(Recorder):
     """A recorder with what AG2's constructors take. All of it may stay when the recorder is closed, and does nothing
-    then; :attr:`hitl_hook` denies.
+    then; :attr:`hitl_hook` answers nothing.
     """
 
     middleware: Any
@@ -51,7 +51,9 @@ class AG2Recorder(Recorder):
     hitl_hook: Any
     """For ``Agent(..., hitl_hook=...)``: asks the hub whether a tool may be called. What is denied is told to the model
     with its reason, and what a person has changed in the arguments is what the tool is called with. A question that is
-    none of approval it refuses with AG2's ``HumanInputNotProvidedError``, as an agent does that has no hook."""
+    none of approval it refuses with AG2's ``HumanInputNotProvidedError``, as an agent does that has no hook. If
+    the hub cannot be asked, or ends before it has decided, that is no denial: the turn fails with AG2's
+    ``HumanInputFailedError``, whose ``cause`` says why, and may be tried again on the same stream."""
 
     listener: NetworkListener
     """For ``register_listener`` of an AG2 hub."""
