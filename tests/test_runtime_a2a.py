@@ -28,7 +28,7 @@ from a2a.types import a2a_pb2 as pb
 from starlette.applications import Starlette
 
 from hubwire import Event, Hub, HubThread
-from hubwire.errors import ConfigurationError
+from hubwire.errors import ConfigurationError, HubClosed
 from hubwire.listeners import AuditLog
 from hubwire.runtimes import Recorder
 from hubwire.runtimes.a2a import A2ARecorder, decide, from_a2a, record
@@ -300,6 +300,27 @@ async def test_endless_artifacts_are_bounded() -> None:
     assert len(turn.content) <= 65_536
 
 
+async def test_the_last_of_an_artifact_that_is_replaced_often_is_the_answer() -> None:
+    async def work(context: Any, updater: TaskUpdater) -> None:
+        for number in range(100):
+            await updater.add_artifact([make.new_text_part(f"{number} " * 600)], artifact_id="a")
+        await updater.add_artifact([make.new_text_part(ANSWER)], artifact_id="a")
+        await updater.complete()
+
+    (turn,) = await ended(work)
+    assert turn.content == ANSWER
+
+
+async def test_of_large_data_no_more_is_looked_at_than_is_kept() -> None:
+    async def work(context: Any, updater: TaskUpdater) -> None:
+        await updater.add_artifact([make.new_data_part({"rows": [{"n": number} for number in range(50_000)], "b": 1})])
+        await updater.complete()
+
+    events = await recorded(lambda recorder: send(handler(Executor(work), recorder), "go"), content=False)
+    (turn,) = of(events, "turn.ended")
+    assert len(json.dumps(turn.content_preview)) < 5_000
+
+
 async def test_a_server_that_cancels_a_task_has_not_ended_it() -> None:
     started = anyio.Event()
 
@@ -416,6 +437,38 @@ async def test_the_same_question_of_a_task_is_asked_once() -> None:
         await hub.approvals.answer(asked.approval_id, "ann", is_passed=False, reason="not on a Friday")
         verdict = await decide(recorder, context, "deploy", {"target": "live"})
         assert (verdict.is_approved, verdict.reason) == (False, "not on a Friday")
+
+
+@pytest.mark.parametrize("may_repeat", [False, True])
+async def test_what_may_have_been_done_before_a_crash_is_not_done_again(may_repeat: bool) -> None:
+    store = MemoryStore()
+    context = requested("go", task_id="one", context_id="talk")
+    verdicts = []
+    for _ in range(2):
+        async with Hub(store) as hub, record(hub) as recorder, anyio.create_task_group() as tasks:
+            tasks.start_soon(approve_all, hub)
+            verdicts.append(await decide(recorder, context, "deploy", {"target": "live"}, may_repeat=may_repeat))
+            tasks.cancel_scope.cancel()
+    assert [each.is_approved for each in verdicts] == [True, may_repeat]
+    assert [each.was_used for each in verdicts] == [False, True]
+
+
+async def test_a_hub_that_ends_while_it_is_asked_denies_nothing() -> None:
+    async with Hub() as hub:
+        deciding = asyncio.ensure_future(decide(record(hub), requested("go"), "deploy", {}))
+        async for _ in hub.events(after=-1, pattern="approval.challenge_issued"):
+            break
+    with pytest.raises(HubClosed, match="the run still waits"):
+        await deciding
+
+
+@pytest.mark.parametrize("context", [None, 3, object(), RequestContext])
+async def test_decide_says_what_it_takes(context: Any) -> None:
+    async with Hub() as hub, record(hub) as recorder:
+        with pytest.raises(ConfigurationError, match="RequestContext"):
+            await decide(recorder, context, "deploy")
+        with pytest.raises(ConfigurationError, match="its first argument is a recorder"):
+            await decide(context, requested("go"), "deploy")
 
 
 # -- as an actor --

@@ -32,9 +32,11 @@ import attrs
 from .. import Hub, HubThread
 from ..actors import Turn
 from ..errors import ConfigurationError
+from ._a2a_parts import said_in
 from ._actors import AgentActor, Said
 from ._capture import captured
 from ._opening import imported, opened
+from ._questions import Question, decided, denial_of
 from ._served import correlation_of
 from ._settings import APPROVAL_CHARS, CONTENT_CHARS
 from .recorder import Recorder
@@ -44,6 +46,10 @@ __all__ = ("A2ARecorder", "decide", "from_a2a", "record")
 
 _ARTIFACTS_MAX: Final = 100
 _WAITING_MAX: Final = 10_000
+_ANSWER_CHARS_MAX: Final = 1024 * 1024
+_ITEMS_MAX: Final = 10_000
+"""How many values of a part's data are looked at: reading a megabyte of it takes a third of a second."""
+_ITEMS_SHOWN: Final = 200
 
 _FAILED: Final = {"TASK_STATE_FAILED": "TaskFailed", "TASK_STATE_REJECTED": "TaskRejected"}
 _WAITS: Final = {"TASK_STATE_INPUT_REQUIRED": "waits_for_input", "TASK_STATE_AUTH_REQUIRED": "waits_for_credentials"}
@@ -90,17 +96,37 @@ def record(hub: Hub | HubThread, **settings: Any) -> A2ARecorder:
     return recorder
 
 
-async def decide(recorder: Recorder, context: Any, action: str, arguments: Any = None) -> Verdict:
+async def decide(
+    recorder: Recorder, context: Any, action: str, arguments: Any = None, *, may_repeat: bool = False
+) -> Verdict:
     """Ask the hub for approval of an action of a task, and wait for the verdict; for use in an executor.
 
     ``context`` is the ``RequestContext`` of the executor. Within a task, the same action with the same arguments is
-    the same question, also in another process: it has its verdict, and ``was_used`` says so. A hub that cannot be
-    asked approves nothing.
+    the same question, also in another process. Its approval lets the action be done once: asked again, as after a crash
+    in which it may have been done, it is denied, unless ``may_repeat``. ``was_used`` says so in either case.
+
+    Raises :class:`~hubwire.errors.HubClosed` if the hub ends before it has decided, or is not running: that is no
+    denial, and the task may be asked to go on later. Raises :class:`~hubwire.errors.ConfigurationError` for a context
+    without a task, and for what is no recorder.
     """
+    if not isinstance(recorder, Recorder):
+        raise ConfigurationError("decide(): its first argument is a recorder, as a2a.record(hub) returns it")
+    task_id = getattr(context, "task_id", None)
+    if type(task_id) is not str or not task_id:
+        raise ConfigurationError("decide() takes the RequestContext of an executor, which has the id of its task")
     copy = captured(arguments, APPROVAL_CHARS)
     digest = hashlib.sha256(json.dumps(copy, sort_keys=True).encode()).hexdigest()[:32]
-    parent = next((key for each, key in reversed(_turns.get()) if each is recorder), None)
-    return await recorder.decide(f"{context.task_id}:{action}:{digest}", action, arguments, parent=parent)
+    question = Question(
+        key=f"{task_id}:{action}:{digest}",
+        action=action,
+        arguments=arguments,
+        agent=None,
+        parent=next((key for each, key in reversed(_turns.get()) if each is recorder), None),
+    )
+    (verdict,) = await decided(recorder, [question])
+    if verdict.is_approved and (denial := denial_of(verdict, may_repeat=may_repeat, takes_arguments=True)) is not None:
+        return attrs.evolve(verdict, is_approved=False, reason=denial)
+    return verdict
 
 
 def from_a2a(client: Any, *, name: str, **settings: Any) -> AgentActor:
@@ -128,7 +154,9 @@ def _wrapped(recorder: A2ARecorder, base: Any, executor: Any, agent: str) -> Any
             await self._inner.enqueue_event(event)
             try:
                 self._turn.look(event)
-            except Exception as error:  # noqa: BLE001 - what cannot be read was said all the same
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - what cannot be read was said all the same
                 recorder.failed("look", error)
 
         def __getattr__(self, name: str) -> Any:
@@ -172,17 +200,19 @@ def _wrapped(recorder: A2ARecorder, base: Any, executor: Any, agent: str) -> Any
 
 def _begun(recorder: A2ARecorder, context: Any, agent: str) -> _Turn | None:
     try:
-        turn = _Turn(f"{context.task_id}")
+        turn = _Turn(f"{context.task_id}", _ITEMS_MAX if recorder.is_whole else _ITEMS_SHOWN)
         message = context.message
         recorder.begin_turn(
             turn.key,
             agent=agent,
             parent=recorder.turn_key,
-            prompt=None if message is None else _said(message.parts),
+            prompt=None if message is None else said_in(message.parts, turn.answer.items_max),
             session=context.context_id,
             correlation=_trace_of(context) or context.task_id,
         )
-    except Exception as error:  # noqa: BLE001 - a request that cannot be read is executed all the same
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a request that cannot be read is executed all the same
         recorder.failed("execute", error)
         return None
     return turn
@@ -196,10 +226,10 @@ def _trace_of(context: Any) -> str | None:
 class _Turn:
     """What an executor has said in a turn."""
 
-    def __init__(self, task_id: str) -> None:
+    def __init__(self, task_id: str, items_max: int) -> None:
         self.task_id = task_id
         self.key = f"{task_id}-{uuid.uuid4().hex[:12]}"
-        self.answer = _Answer()
+        self.answer = _Answer(CONTENT_CHARS, items_max)
 
     def look(self, event: Any) -> None:
         self.answer.add(type(event).DESCRIPTOR.name, event)
@@ -217,26 +247,35 @@ class _Turn:
 
 
 @attrs.define
+class _Artifact:
+    """What has come of an artifact."""
+
+    pieces: list[Any] = attrs.field(factory=list)
+    size: int = 0
+
+
+@attrs.define
 class _Answer:
     """What an agent has answered, as events of the protocol say it."""
 
+    chars_max: int
+    items_max: int
     state: str = ""
     said: Any = None
     """The last message, on its own or with a state."""
     message: Any = None
-    artifacts: dict[str, list[Any]] = attrs.field(factory=dict)
-    size: int = 0
+    artifacts: dict[str, _Artifact] = attrs.field(factory=dict)
 
     def add(self, kind: str, event: Any) -> None:
         if kind == "Message":
-            self.message = self.said = _said(event.parts)
+            self.message = self.said = said_in(event.parts, self.items_max)
         elif kind == "TaskArtifactUpdateEvent":
             self._artifact(event.artifact, is_more=event.append)
         else:  # a Task, or a TaskStatusUpdateEvent
             if event.HasField("status"):
                 self.state = _name_of(event.status)
                 if event.status.HasField("message"):
-                    self.said = _said(event.status.message.parts)
+                    self.said = said_in(event.status.message.parts, self.items_max)
             if kind == "Task":
                 for artifact in event.artifacts:
                     self._artifact(artifact, is_more=False)
@@ -245,16 +284,18 @@ class _Answer:
     def content(self) -> Any:
         if self.message is not None:
             return self.message
-        contents = [_joined(pieces) for pieces in self.artifacts.values()]
+        contents = [_joined(each.pieces) for each in self.artifacts.values()]
         return contents[0] if len(contents) == 1 else contents or self.said
 
     def _artifact(self, artifact: Any, *, is_more: bool) -> None:
         if not is_more:
             self.artifacts.pop(artifact.artifact_id, None)
-        if len(self.artifacts) < _ARTIFACTS_MAX and self.size < CONTENT_CHARS:
-            piece = _said(artifact.parts)
-            self.size += len(piece) if isinstance(piece, str) else 100
-            self.artifacts.setdefault(artifact.artifact_id, []).append(piece)
+        size = sum(each.size for each in self.artifacts.values())
+        if len(self.artifacts) < _ARTIFACTS_MAX and size < self.chars_max:
+            piece = said_in(artifact.parts, self.items_max)
+            there = self.artifacts.setdefault(artifact.artifact_id, _Artifact())
+            there.pieces.append(piece)
+            there.size += len(piece) if isinstance(piece, str) else 100
 
 
 def _name_of(status: Any) -> str:
@@ -267,23 +308,6 @@ def _joined(pieces: Sequence[Any]) -> Any:
     if all(isinstance(piece, str) for piece in pieces):
         return "".join(pieces)
     return pieces[0] if len(pieces) == 1 else list(pieces)
-
-
-def _said(parts: Sequence[Any]) -> Any:
-    """Return what parts say: a text, or what a program can read, or else a list."""
-    contents = [_part(part) for part in parts]
-    if all(isinstance(each, str) for each in contents):
-        return "\n".join(contents)
-    return contents[0] if len(contents) == 1 else contents
-
-
-def _part(part: Any) -> Any:
-    kind = part.WhichOneof("content")
-    if kind == "text":
-        return part.text
-    if kind == "data":
-        return imported("google.protobuf.json_format", "a2a").MessageToDict(part.data)
-    return part.url if kind == "url" else f"({len(part.raw)} bytes)"
 
 
 class _Remote:
@@ -305,7 +329,7 @@ class _Remote:
             task_id=self._waiting.pop(context, ""),
             parts=[types.Part(text=text) for text in (*_news(history), said)],
         )
-        answer, task_id = _Answer(), ""
+        answer, task_id = _Answer(_ANSWER_CHARS_MAX, _ANSWER_CHARS_MAX), ""
         async for response in self._client.send_message(types.SendMessageRequest(message=message)):
             name = response.WhichOneof("payload")
             event = getattr(response, name)
