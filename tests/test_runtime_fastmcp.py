@@ -19,6 +19,7 @@ pytest.importorskip("fastmcp", reason="FastMCP is in an extra: pip install 'hubw
 import mcp_types as mt
 from fastmcp import Client, FastMCP
 from fastmcp.exceptions import ToolError
+from fastmcp.server.middleware import MiddlewareContext
 
 from hubwire import Event, Hub, HubThread
 from hubwire.errors import ConfigurationError
@@ -146,7 +147,7 @@ async def test_the_complete_sequence_of_the_job() -> None:
         ("planner", "tool.called", "ask_coder"),
         ("planner", "tool.called", "lint"),
         ("planner", "tool.failed", "lint"),
-        ("planner", "approval.approved", "deploy"),
+        ("client", "approval.approved", "deploy"),
         ("planner", "tool.called", "deploy"),
         ("planner", "tool.completed", "deploy"),
         ("planner", "tool.completed", "ask_coder"),
@@ -538,7 +539,7 @@ async def test_a_hub_that_is_gone_approves_nothing() -> None:
     async with Hub() as hub:
         recorder = record(hub)
     async with client(tools(recorder)) as planner:
-        with pytest.raises(ToolError, match="not made"):
+        with pytest.raises(ToolError, match="could not be asked"):
             await planner.call_tool("deploy", {"target": "live"})
     recorder.close()
 
@@ -548,3 +549,88 @@ async def test_what_is_no_name_of_a_tool_is_refused(names: tuple[Any, ...]) -> N
     async with Hub() as hub, record(hub) as recorder:
         with pytest.raises(ConfigurationError, match="names"):
             approvals(recorder, *names)
+
+
+async def test_the_trust_that_another_has_earned_is_not_that_of_a_client_of_its_name() -> None:
+    for agent, expected in (("client", "client"), ("gatekeeper", "gatekeeper"), (None, "planner")):
+        heard = Heard()
+        async with Hub() as hub:
+            hub.attach(heard)
+            async with record(hub) as recorder, anyio.create_task_group() as tasks:
+                tasks.start_soon(approve_all, hub)
+                gate = approvals(recorder, "deploy", agent=agent)
+                server: FastMCP = FastMCP("tools", middleware=[recorder.middleware, gate])
+                server.tool(lambda target: "done", name="deploy")
+                async with client(server, name="planner") as planner:
+                    await planner.call_tool("deploy", {"target": "live"})
+                tasks.cancel_scope.cancel()
+            await hub.flush(timeout=30)
+        names = {event.agent_id: event.name for event in of(heard.events, "agent.registered")}
+        (asked,), (called,) = of(heard.events, "approval.requested"), of(heard.events, "tool.called")
+        assert (names[asked.agent_id], names[called.agent_id]) == (expected, "planner")
+        assert asked.turn_id == called.turn_id
+
+
+async def test_what_a_task_calls_after_the_answer_is_a_turn_of_its_own() -> None:
+    left: list[asyncio.Task[Any]] = []
+
+    async def work(recorder: FastMCPRecorder) -> None:
+        server: FastMCP = FastMCP("tools", middleware=[recorder.middleware])
+        answered = asyncio.Event()
+
+        @server.tool
+        def search() -> str:
+            return "2 errors"
+
+        @server.tool
+        async def later() -> str:
+            async def call() -> None:
+                await answered.wait()
+                await server.call_tool("search", {})
+
+            left.append(asyncio.ensure_future(call()))
+            return "soon"
+
+        async with client(server) as planner:
+            await planner.call_tool("later", {})
+        answered.set()
+        await left[0]
+
+    events = await recorded(work)
+    turns = {event.turn_id for event in of(events, "turn.ended")}
+    assert len(turns) == 2
+    assert [event.turn_id in turns for event in of(events, "tool.completed")] == [True, True]
+
+
+async def test_an_error_that_raises_when_it_is_read_reaches_the_host_as_it_is() -> None:
+    class Rude(BaseException):
+        pass
+
+    class Unreadable(Exception):
+        def __str__(self) -> str:
+            raise Rude
+
+    async def burn(_: Any) -> Any:
+        raise error
+
+    error = Unreadable()
+    async with Hub() as hub, record(hub) as recorder:
+        context = MiddlewareContext(message=mt.CallToolRequestParams(name="burn", arguments={}))
+        with pytest.raises(Unreadable) as caught:
+            await recorder.middleware.on_call_tool(context, burn)
+        assert caught.value is error
+        await recorder.flush()
+        assert recorder.statistics().open == 0
+
+
+@pytest.mark.parametrize("given", [None, 3, "recorder"])
+def test_a_gate_says_what_it_takes(given: Any) -> None:
+    with pytest.raises(ConfigurationError, match="its first argument is a recorder"):
+        approvals(given, "deploy")
+
+
+@pytest.mark.parametrize("agent", ["", 3, "x" * 201, b"planner"])
+async def test_in_whose_name_a_gate_asks_is_a_name(agent: Any) -> None:
+    async with Hub() as hub, record(hub) as recorder:
+        with pytest.raises(ConfigurationError, match="agent is a text of 1 to 200 characters"):
+            approvals(recorder, "deploy", agent=agent)

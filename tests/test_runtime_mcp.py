@@ -135,7 +135,7 @@ async def test_the_complete_sequence_of_the_job() -> None:
         ("coder", "tool.failed", "lint"),
         ("coder", "turn.failed", ""),
         ("coder", "turn.started", ""),
-        ("coder", "approval.approved", "deploy"),
+        ("client", "approval.approved", "deploy"),
         ("coder", "tool.called", "deploy"),
         ("coder", "tool.completed", "deploy"),
         ("coder", "turn.ended", ""),
@@ -332,7 +332,7 @@ async def test_a_hub_that_is_gone_approves_nothing() -> None:
     async with client(tools(recorder)) as planner:
         answer = await planner.call_tool("deploy", {"target": "live"})
     assert answer.is_error
-    assert "not made" in answer.content[0].text
+    assert "could not be asked" in answer.content[0].text
     recorder.close()
 
 
