@@ -382,7 +382,7 @@ class LogDamaged(StoreError):
 class LogRolledBack(LogDamaged):
     """A log has not the records that its own checkpoint, or one kept elsewhere, speaks of: it was cut, or is a copy.
 
-    Give the hub the store with the newest records; or, if those are lost, let ``hubwire log fork`` say so in the log.
+    Give the hub the store with the newest records. If those are lost, keep this one, and go on at another path.
     """
 
 

@@ -167,8 +167,8 @@ class GrowingTree:
     def _rolled_back(self, what: str) -> LogRolledBack:
         return LogRolledBack(
             f"the log {self._path} {what}. It was restored from an older copy, or changed. Nothing was changed now;"
-            " give the hub the store with the newest records. If those are lost, `hubwire log fork` begins anew from"
-            " here, and says so in the log",
+            " give the hub the store with the newest records. If those are lost, keep this one, and go on in a log at"
+            " another path",
             path=self._path,
         )
 

@@ -96,8 +96,8 @@ async def examine(
     least: without one of them a program that can write to the store can write all of it anew, and it would hold.
 
     ``expect_checkpoint`` is a checkpoint of this log that was kept elsewhere: it does as well. With ``vkey`` it has to
-    be one of that name. ``gap_seconds_max`` is how far apart in time two records that follow each other may be: a
-    signed log writes one each ``heartbeat_seconds``, so that a longer gap is time of which it knows nothing.
+    be one of that name. ``gap_seconds_max`` is how far apart in time two records that follow each other may be:
+    a longer gap is time of which the log knows nothing, and needs a reason.
     ``all_faults`` goes on behind a damaged record and names all of them, up to a thousand; not only the first.
 
     ``state`` is the :attr:`Verification.state` of an earlier examination, kept by who verifies: only what came since is
