@@ -368,6 +368,26 @@ async def test_a_verifier_reads_only_what_came_since(key: KeySigner) -> None:
     assert any("looked at before" in each for each in second.integrity.not_looked_at)
 
 
+async def test_a_verifier_knows_who_signed_what_it_does_not_read_again(key: KeySigner) -> None:
+    store = MemoryStore()
+    audit = AuditLog(store, signer=key)
+    await fill(audit, 20)
+    await audit.aclose()
+    state = (await examine(store, vkey=key.vkey)).state
+    unchanged = await examine(store, vkey=key.vkey, state=state)
+    assert unchanged.signer.outcome is Outcome.HOLDS
+    assert not failing(unchanged)
+    unsigned = AuditLog(store)
+    await unsigned.append({"kind": "work.done"})
+    await unsigned.aclose()
+    state = (await examine(store, vkey=key.vkey, state=unchanged.state)).state
+    again = await examine(store, vkey=key.vkey, state=state)
+    assert not failing(again)
+    assert "records, which are not signed yet" in again.signer.not_looked_at[0]
+    other = await examine(store, vkey=KeySigner.new(NAME).vkey, state=state)
+    assert failing(other) == ["signer"]
+
+
 async def test_a_verifier_notices_a_log_that_does_not_go_on_from_what_it_knew(key: KeySigner) -> None:
     store, other = MemoryStore(), MemoryStore()
     audit, anew = AuditLog(store, signer=key), AuditLog(other, signer=key)

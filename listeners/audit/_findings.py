@@ -136,6 +136,7 @@ class Findings:
             promise=self._coverage.promise,
             tree=self._signed.tree,
             keys=self._signed.trust.keys,
+            signed=self._signed.signed_size,
         )
 
     def _look_at_beginning(self) -> None:

@@ -11,6 +11,7 @@ from hubwire.ports import KnowledgeStore
 from hubwire.proof import Checkpoint, KeyChain, Note, Tree, TreeHashes, VerifierKey, leaf_hash
 
 from ._signing import archived_path, newest_path
+from ._state import VerifierState
 from ._verdicts import Outcome, Verdict
 
 __all__ = ("SignedChecks", "Trust")
@@ -76,13 +77,14 @@ class SignedChecks:
         """The tree over what was read; None if the log is not signed."""
         return self._tree
 
-    async def begin(self, first: int, tree: Tree | None = None, keys: Sequence[VerifierKey] = ()) -> None:
+    async def begin(self, first: int, state: VerifierState | None = None) -> None:
         """Find the checkpoints, and the tree before record ``first``, with which the reading begins.
 
-        ``tree`` and ``keys`` are what was known there when it was read before.
+        ``state`` is what was known there when it was read before.
         """
-        if keys and self._vkey in keys:
-            self.trust.go_on(keys)
+        if state is not None and self._vkey in state.keys:
+            self.trust.go_on(state.keys)
+            self.signed_size, self._signer = state.signed, state.keys[-1]
         sizes = await self._archived()
         content = await self._store.read_bytes(newest_path(self._path))
         if content is not None:
@@ -99,7 +101,9 @@ class SignedChecks:
         if not sizes:
             return
         self._due = sorted({size for size in sizes if size >= first})
-        self._tree = await self._tree_before(first) if tree is None else tree.copy()
+        known = None if state is None else state.tree
+        self._tree = await self._tree_before(first) if known is None else known.copy()
+        await self.add(())  # a checkpoint of just the records that are not read again
 
     async def _archived(self) -> list[int]:
         return [

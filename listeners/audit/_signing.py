@@ -125,7 +125,8 @@ class Signing:
     def _sign_later(self) -> None:
         loop = asyncio.get_running_loop()
         if self._timer is None or self._timer.when() < loop.time() - 1:
-            self._timer = loop.call_later(self._seconds, self._begin)
+            seconds = self._seconds if self.failure is None else max(self._seconds, _RETRY_SECONDS)
+            self._timer = loop.call_later(seconds, self._begin)
 
     def _begin(self) -> None:
         self._timer = None

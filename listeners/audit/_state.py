@@ -35,6 +35,7 @@ class _Fields(msgspec.Struct, forbid_unknown_fields=True):
     promise: dict[str, Any] | None
     edge: list[str]
     keys: list[str]
+    signed: int | None
 
 
 @attrs.frozen(kw_only=True)
@@ -63,6 +64,8 @@ class VerifierState:
     """The tree over them, if the log is signed."""
     keys: tuple[VerifierKey, ...] = ()
     """The keys that were trusted there, the newest last."""
+    signed: int | None = None
+    """How many records were signed by them."""
 
     def to_text(self) -> str:
         """Return what a file holds, with a checksum."""

@@ -236,7 +236,7 @@ class _Examination:
         """Begin behind what was read at the last examination."""
         checks = RecordChecks(self._path, state.records, state.h.encode())
         self.findings.checks = checks
-        await self._signed.begin(state.records, state.tree, state.keys)
+        await self._signed.begin(state.records, state)
         self._coverage.resume(state.promise, state.last_seq)
         try:
             await reader.seek_index(state.records)
