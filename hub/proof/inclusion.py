@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from typing import TYPE_CHECKING
+from typing import Self
 
 import attrs
 
@@ -17,9 +17,6 @@ from .._values import Value
 from ..errors import CheckpointInvalid, ProofInvalid
 from .note import Checkpoint, Note, VerifierKey
 from .tree import HASH_BYTES, is_included, leaf_hash
-
-if TYPE_CHECKING:
-    from typing import Self
 
 __all__ = ("InclusionProof",)
 

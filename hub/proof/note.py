@@ -12,16 +12,13 @@ import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import attrs
 
 from .._values import Value
 from ..errors import CheckpointInvalid, ConfigurationError
 from .tree import HASH_BYTES
-
-if TYPE_CHECKING:
-    from typing import Self
 
 __all__ = ("Checkpoint", "Note", "NoteSignature", "VerifierKey", "ed25519")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import attrs
 import msgspec
@@ -13,9 +13,6 @@ from hubwire.errors import CheckpointInvalid, InvalidRecord, NewerVersion
 from hubwire.proof import Tree, VerifierKey
 
 from ._promise import Promise
-
-if TYPE_CHECKING:
-    from typing import Self
 
 __all__ = ("VerifierState",)
 
