@@ -182,3 +182,37 @@ async def test_backups_of_a_log_that_is_pruned_all_the_time_verify() -> None:
         tasks.cancel_scope.cancel()
     assert audit.prune_errors == 0
     assert len(await firsts(store)) <= 4
+
+
+def exported(log: Path, file: Path, *options: str | Path) -> list[str]:
+    assert hubwire("export", log, "--format", "jsonl", "-o", file, *options).returncode == 0
+    return file.read_text().splitlines()
+
+
+def test_what_is_archived_is_read_with_the_log(log: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    archive = tmp_path_factory.mktemp("archive")
+    whole = exported(log, archive / "whole.jsonl")
+    pruned = hubwire("prune", log, "--segments", "4", "--archive", archive)
+    assert pruned.stdout.startswith("archived and removed")
+    assert len(exported(log, archive / "rest.jsonl")) < len(whole)
+    assert exported(log, archive / "both.jsonl", "--archive", archive)[: len(whole)] == whole
+    verified = hubwire("verify", log, "--archive", archive)
+    assert verified.returncode == 0
+    assert "were pruned" not in verified.stdout
+    assert "were copied to the archive" in verified.stdout
+    assert hubwire("show", "index:0", log).returncode == 1
+    assert hubwire("show", "index:0", log, "--archive", archive).returncode == 0
+    everything = hubwire("query", log, "--archive", archive, "-o", "jsonl").stdout
+    assert len(everything.splitlines()) > len(hubwire("query", log, "-o", "jsonl").stdout.splitlines())
+    refused = hubwire("query", log, "--archive", archive, "--index")
+    assert refused.returncode == 2
+    assert "--index writes beside the log" in refused.stderr
+
+
+def test_an_archive_that_is_the_log_itself_is_refused(log: Path) -> None:
+    before = anyio.run(firsts, FileStore(log))
+    refused = hubwire("prune", log, "--segments", "4", "--archive", log)
+    assert refused.returncode == 2
+    assert "the store of the log itself" in refused.stderr
+    assert anyio.run(firsts, FileStore(log))[: len(before)] == before
+    assert hubwire("verify", log).returncode == 0

@@ -24,7 +24,7 @@ from .keys_app import keys
 from .mcp_app import mcp
 from .output import complain, log_to_stderr
 from .prove_app import prove
-from .query_app import query, sql
+from .query_app import Archive, query, sql
 from .run_app import completion_of, run as run_verb
 from .serve_app import serve
 from .spool_app import hook, spool
@@ -109,6 +109,7 @@ def show(
     *,
     raw: Raw = False,
     log: LogPath = None,
+    archive: Archive = None,
 ) -> None:
     """Print one event in full."""
     import anyio
@@ -116,7 +117,7 @@ def show(
     from .show import show
     from .target import in_order
 
-    anyio.run(partial(show, *in_order(event, target), log=log, raw=raw))
+    anyio.run(partial(show, *in_order(event, target), log=log, raw=raw, archive=archive))
 
 
 @app.command
@@ -164,6 +165,7 @@ def verify(
     every_fault: Annotated[
         bool, Parameter(name="--all", help="Go on behind a damaged record, and name every fault.")
     ] = False,
+    archive: Archive = None,
     json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
 ) -> int:
     """Check an audit log: whether its records are as written, whether all are there, who signed, what is not known.
@@ -189,6 +191,7 @@ def verify(
                 "--gap-max": gap_max,
                 "--state": state,
                 "--all": every_fault or None,
+                "--archive": archive,
             },
         )
         return anyio.run(partial(verify_at, target, as_json=json))
@@ -201,7 +204,7 @@ def verify(
         all_faults=every_fault,
         state=state,
     )
-    anyio.run(partial(verify, target, log=log, expected=expected, as_json=json))
+    anyio.run(partial(verify, target, log=log, expected=expected, as_json=json, archive=archive))
     return 0
 
 
@@ -297,6 +300,7 @@ def prune(
         Parameter(name="--bytes", validator=Number(gte=1), help="Remove the oldest segments beyond so many bytes."),
     ] = None,
     reason: Annotated[str | None, Parameter(help="Why; it becomes part of a record of the log.")] = None,
+    archive: Annotated[str | None, Parameter(help="Copy what goes to this store first: a directory, or a URL.")] = None,
     dry_run: Annotated[bool, Parameter(help="Only say what would be removed.")] = False,
     json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
     log: Annotated[str | None, Parameter(name="--log", help="The log within the store; by default /audit.")] = None,
@@ -318,6 +322,7 @@ def prune(
             segments=segments,
             size_bytes=size_bytes,
             reason=reason,
+            archive=archive,
             dry_run=dry_run,
             as_json=json,
         )

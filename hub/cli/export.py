@@ -36,17 +36,18 @@ async def export(
     log: str | None,
     raw: bool,
     force: bool,
+    archive: str | None = None,
 ) -> None:
     """Write the selected records of a log to a file, or the standard output."""
     if is_hub(target):
         from .remote import export as export_at, only_stores
 
-        only_stores("export", {"--columns": columns, "--log": log, "--raw": raw})
+        only_stores("export", {"--columns": columns, "--log": log, "--raw": raw, "--archive": archive})
         await export_at(target, format_, output, selection, force=force)
         return
     made = _format(format_, columns)
     check_output(output, is_text=format_ != "parquet")
-    store = open_target(target, READING_SECONDS)
+    store = open_target(target, READING_SECONDS, archive=archive)
     try:
         path = await find_log(store, log, target)
         if beginning := await beginning_of(store, path):

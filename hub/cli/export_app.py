@@ -25,6 +25,10 @@ LogPath = Annotated[
     str | None, Parameter(name="--log", help="The log within the store; by default /audit, else /journal.")
 ]
 
+Archive = Annotated[
+    str | None, Parameter(help="The archive of the log, a directory or a URL: what was moved there is read, too.")
+]
+
 
 def export(
     target: Place,
@@ -44,6 +48,7 @@ def export(
     force: Force = False,
     raw: Raw = False,
     log: LogPath = None,
+    archive: Archive = None,
 ) -> None:
     """Write the records of a log for another tool: all of them, redacted, without a cap and in constant memory."""
     import anyio
@@ -61,6 +66,7 @@ def export(
             log=log,
             raw=raw,
             force=force,
+            archive=archive,
         )
     )
 

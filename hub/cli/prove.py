@@ -29,11 +29,19 @@ def misused(*, given: Mapping[str, object], with_: str) -> None:
             raise ConfigurationError(f"prove: with {with_}, {name} means nothing (see hubwire prove --help)")
 
 
-def prove(wanted: str | None, target: str | None, *, out: str | None, has_line: bool, log: str | None) -> None:
+def prove(
+    wanted: str | None,
+    target: str | None,
+    *,
+    out: str | None,
+    has_line: bool,
+    log: str | None,
+    archive: str | None = None,
+) -> None:
     """Write the proof of one record to a new file, or to the standard output."""
     if wanted is None or target is None:
         raise ConfigurationError("prove: name the event and the store, as in hubwire prove 7 ./data; or --check FILE")
-    index, path, proof = anyio.run(_proof, *in_order(wanted, target), has_line, log)
+    index, path, proof = anyio.run(_proof, *in_order(wanted, target), has_line, log, archive)
     if out is None:
         say(proof.removesuffix("\n"))
         return
@@ -41,8 +49,10 @@ def prove(wanted: str | None, target: str | None, *, out: str | None, has_line: 
     say(escape(f"{out} proves record {index} of {path}; check it by hubwire prove --check {out} --vkey KEY"))
 
 
-async def _proof(wanted: str, target: str, has_line: bool, log: str | None) -> tuple[int, str, str]:
-    store = open_target(target, READING_SECONDS)
+async def _proof(
+    wanted: str, target: str, has_line: bool, log: str | None, archive: str | None
+) -> tuple[int, str, str]:
+    store = open_target(target, READING_SECONDS, archive=archive)
     try:
         path = await find_log(store, log or AUDIT, target)
         what, found = await found_record(store, path, wanted)

@@ -36,6 +36,9 @@ def prove(
         str | None, Parameter(help="With --check: a file with the record; by default the one in the proof.")
     ] = None,
     log: Annotated[str | None, Parameter(name="--log", help="The log within the store; by default /audit.")] = None,
+    archive: Annotated[
+        str | None, Parameter(help="The archive of the log, a directory or a URL: what was moved there is read, too.")
+    ] = None,
 ) -> None:
     """Write a proof that a record is in a signed log, which can be checked without the log; or check one.
 
@@ -44,8 +47,8 @@ def prove(
     from .prove import check_proof, misused, prove
 
     if check is not None:
-        misused(given={"an event": event, "--out": out, "--log": log}, with_="--check")
+        misused(given={"an event": event, "--out": out, "--log": log, "--archive": archive}, with_="--check")
         check_proof(check, vkey, line)
         return
     misused(given={"--vkey": vkey, "--line": line}, with_="no --check")
-    prove(event, target, out=out, has_line=not no_line, log=log)
+    prove(event, target, out=out, has_line=not no_line, log=log, archive=archive)

@@ -7,6 +7,7 @@ import json
 import attrs
 
 from hubwire.listeners.audit import AuditLog, Pruning, Retention
+from hubwire.stores import open_store
 
 from ..errors import AlreadyRunning, ConfigurationError
 from ..log import marked_end
@@ -41,6 +42,7 @@ async def prune(
     segments: int | None = None,
     size_bytes: int | None = None,
     reason: str | None = None,
+    archive: str | None = None,
     dry_run: bool = False,
     as_json: bool = False,
 ) -> None:
@@ -51,16 +53,19 @@ async def prune(
     retention = Retention(days=days, bytes_max=size_bytes, segments_max=segments)
     if not retention.is_limited:
         raise ConfigurationError("prune needs a limit: --days, --segments or --bytes says what the log keeps")
-    store = open_target(target)
+    store, aside = open_target(target), None
     try:
         path = await find_log(store, log or AUDIT, target)
         if await is_journal(store, path, [each async for each in files_below(store, path)]):
             raise ConfigurationError(f"{path} is a journal: its hub truncates it, see journal_bytes_max")
         if not dry_run:
             await check_unused(store, path, _LET_IT)
-        report = await _pruned(store, path, retention, reason, dry_run=dry_run)
+        aside = None if archive is None else open_store(archive)
+        report = await _pruned(AuditLog(store, path=path, archive=aside), retention, reason, dry_run=dry_run)
     finally:
         await store.aclose()
+        if aside is not None:
+            await aside.aclose()
     if as_json:
         say(json.dumps(attrs.asdict(report)))
     else:
@@ -81,14 +86,11 @@ async def check_unused(store: KnowledgeStore, path: str, advice: str) -> None:
         )
 
 
-async def _pruned(
-    store: KnowledgeStore, path: str, retention: Retention, reason: str | None, *, dry_run: bool
-) -> Pruning:
-    audit = AuditLog(store, path=path)
+async def _pruned(audit: AuditLog, retention: Retention, reason: str | None, *, dry_run: bool) -> Pruning:
     try:
         return await audit.prune(retention=retention, by=_BY, reason=reason, dry_run=dry_run)
     except AlreadyRunning as error:
-        raise InUse(f"{error}. For the log {path}: {_LET_IT}") from error
+        raise InUse(f"{error}. For the log {audit.path}: {_LET_IT}") from error
     finally:
         await audit.aclose()
 
@@ -96,7 +98,7 @@ async def _pruned(
 def _print(report: Pruning) -> None:
     if report.segments:
         last = report.first - 1
-        did = "would remove" if report.is_dry_run else "removed"
+        did = "would remove" if report.is_dry_run else "archived and removed" if report.is_archived else "removed"
         what = f"{plural(report.segments, 'segment')} of {report.path} with {report.size_bytes:,} bytes"
         say(f"{did} {what}, records {report.first - report.records} to {last}: {'; '.join(report.reasons)}")
     elif not report.held:

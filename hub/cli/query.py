@@ -61,6 +61,7 @@ class Asked:
     raw: bool
     log: str | None
     makes_index: bool
+    archive: str | None = None
 
     @property
     def is_for_people(self) -> bool:
@@ -70,7 +71,7 @@ class Asked:
 @asynccontextmanager
 async def opened(asked: Asked) -> AsyncIterator[tuple[KnowledgeStore, str]]:
     """Open the store, and find the log; write the indexes that it lacks, if that is asked for."""
-    store = open_target(asked.target, READING_SECONDS)
+    store = open_target(asked.target, READING_SECONDS, archive=asked.archive)
     try:
         path = await find_log(store, asked.log, asked.target)
         if asked.makes_index:

@@ -30,6 +30,10 @@ LogPath = Annotated[
     str | None, Parameter(name="--log", help="The log within the store; by default /audit, else /journal.")
 ]
 
+Archive = Annotated[
+    str | None, Parameter(help="The archive of the log, a directory or a URL: what was moved there is read, too.")
+]
+
 
 def query(
     store: Place,
@@ -81,6 +85,7 @@ def query(
     ] = False,
     raw: Raw = False,
     log: LogPath = None,
+    archive: Archive = None,
 ) -> None:
     """Find records of a log: by kind, agent, channel, time and other fields. It only reads, also beside a hub."""
     import anyio
@@ -95,7 +100,10 @@ def query(
         raw=raw,
         log=log,
         makes_index=index,
+        archive=archive,
     )
+    if index and archive is not None:
+        raise ConfigurationError("query: --index writes beside the log, and --archive only reads; leave one out")
     is_counted, has_rows = bool(count_by or every), approvals or rubber_stamps
     if is_counted and has_rows:
         raise ConfigurationError(
@@ -107,7 +115,7 @@ def query(
         from .remote import only_stores
         from .remote_query import print_approvals, print_counts, print_records
 
-        only_stores("query", {"--raw": raw, "--log": log})
+        only_stores("query", {"--raw": raw, "--log": log, "--archive": archive})
     else:
         from .query import print_approvals, print_counts, print_records
     if is_counted:

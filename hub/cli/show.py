@@ -26,7 +26,7 @@ class RecordMissing(CommandFailed):
     """The log has no such record."""
 
 
-async def show(wanted: str, target: str, *, log: str | None, raw: bool = False) -> None:
+async def show(wanted: str, target: str, *, log: str | None, raw: bool = False, archive: str | None = None) -> None:
     """Print the record whose ``seq``, ``id`` or place is ``wanted``, as JSON that a person can read.
 
     A place is ``index:7``, or ``-1`` for the last record. It is redacted, unless it is to be ``raw``.
@@ -34,10 +34,10 @@ async def show(wanted: str, target: str, *, log: str | None, raw: bool = False) 
     if is_hub(target):
         from .remote import only_stores, show as show_at
 
-        only_stores("show", {"--log": log, "--raw": raw})
+        only_stores("show", {"--log": log, "--raw": raw, "--archive": archive})
         await show_at(target, wanted)
         return
-    store = open_target(target, READING_SECONDS)
+    store = open_target(target, READING_SECONDS, archive=archive)
     try:
         path = await find_log(store, log, target)
         what, found = await found_record(store, path, wanted)

@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 
 from hubwire.stores import open_store
+from hubwire.stores.archived import archived
 from hubwire.stores.compressed import compressed
 
 from .. import codec
@@ -61,9 +62,10 @@ class LogMissing(CommandFailed):
     """Whether there are logs below it, as those of tenants are."""
 
 
-def open_target(target: str, patience_seconds: float | None = None) -> KnowledgeStore:
+def open_target(target: str, patience_seconds: float | None = None, *, archive: str | None = None) -> KnowledgeStore:
     """Return the store that a directory or a URL stands for; what is compressed in it is read.
 
+    ``archive`` names the store of its archive: what was moved there is read, too, and nothing can be written.
     For so long a service that cannot be reached is asked again before a call fails; None: as long as hubs ask.
     """
     if is_hub(target):
@@ -71,7 +73,10 @@ def open_target(target: str, patience_seconds: float | None = None) -> Knowledge
             f"{target!r:.200} is the address of a hub, and this is asked of a store: name its directory or URL. tail,"
             " show, query, export, stats, verify, doctor, top, approvals and dead-letters take the address, too"
         )
-    return compressed(open_store(target, deadline_seconds=patience_seconds), level=None)
+    store = compressed(open_store(target, deadline_seconds=patience_seconds), level=None)
+    if archive is None:
+        return store
+    return archived(store, compressed(open_store(archive, deadline_seconds=patience_seconds), level=None))
 
 
 def in_order(what: str, target: str) -> tuple[str, str]:

@@ -51,11 +51,13 @@ class Expectations:
     state: Path | None = None
 
 
-async def verify(target: str, *, log: str | None, expected: Expectations, as_json: bool = False) -> None:
+async def verify(
+    target: str, *, log: str | None, expected: Expectations, as_json: bool = False, archive: str | None = None
+) -> None:
     """Print what is known of a log. Raises :class:`NotVerified` if a verdict on it fails."""
     state = _state_of(expected.state)
     since = None if expected.since_checkpoint is None else _read(expected.since_checkpoint, "--since-checkpoint")
-    store = open_target(target, READING_SECONDS)
+    store = open_target(target, READING_SECONDS, archive=archive)
     try:
         verification = await examine(
             store,

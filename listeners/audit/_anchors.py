@@ -31,6 +31,8 @@ class Anchors:
         self._anchor: Anchor | None = None
         self._unfinished: int | None = None
         """Where the log should begin by the newest ``log.pruned``, if it does not."""
+        self._archive: str | None = None
+        """To which archive that one has copied what was before."""
 
     @property
     def h(self) -> str:
@@ -58,6 +60,7 @@ class Anchors:
                 f" was on it: {why}; restore what is missing from a copy"
             )
         self._unfinished = anchor.first if anchor.first > self._first else None
+        self._archive = archive if isinstance(archive := fields.get("archive"), str) else None
         if self._first and anchor.first == self._first:
             by, days_min = fields.get("by"), fields.get("days_min")
             self._anchor = anchor
@@ -67,6 +70,7 @@ class Anchors:
                 by=by if isinstance(by, str) else None,
                 reason=reason,
                 days_min=float(days_min) if isinstance(days_min, (int, float)) else 0.0,
+                archive=self._archive,
             )
 
     def check(self, checks: RecordChecks) -> str | None:
@@ -96,7 +100,13 @@ class Anchors:
     def notes(self) -> list[str]:
         """What is no fault: a pruning that did not come to its end, and holds."""
         notes = [f"the log is held by {name!r}: {reason}" for name, reason in self.holds.items()]
-        if self._unfinished is not None:
+        if self._unfinished is not None and self._archive is not None:
+            notes.append(
+                f"a log.pruned says that the records before {self._unfinished} were copied to the archive"
+                f" {self._archive}; it begins with {self._first} here: this is that archive, or the log with it, or a"
+                " crash has ended the pruning, which the next one does anew"
+            )
+        elif self._unfinished is not None:
             notes.append(
                 f"a log.pruned says that the log begins with record {self._unfinished}, and it begins with"
                 f" {self._first}: a pruning is under way, or a crash has ended it; the next one decides anew"

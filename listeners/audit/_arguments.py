@@ -10,7 +10,7 @@ from hubwire.log import Rotation
 from hubwire.ports import KnowledgeStore
 from hubwire.text_store import TextStore, as_knowledge_store
 
-__all__ = ("flag", "function", "rotation_of", "seconds", "store_for", "words")
+__all__ = ("archive_for", "flag", "function", "rotation_of", "seconds", "store_for", "words")
 
 _STORE_METHODS = ("read", "read_range", "write", "append", "list", "exists", "delete", "on_change")
 
@@ -27,6 +27,19 @@ def store_for(store: KnowledgeStore | TextStore) -> KnowledgeStore:
             f"an audit log is kept on a store, such as FileStore('./data'); {store!r:.80} is not one{hint}"
         )
     return as_knowledge_store(store)
+
+
+def archive_for(archive: Any, store: KnowledgeStore) -> KnowledgeStore | None:
+    """Return the store of an archive."""
+    if archive is None:
+        return None
+    missing = [name for name in (*_STORE_METHODS, "read_bytes") if not callable(getattr(archive, name, None))]
+    if missing or isinstance(archive, type):
+        shown = f"{archive!r:.80}" if type(archive) in (str, bytes, int) else type(archive).__name__
+        raise ConfigurationError(f"archive is a store, such as FileStore('./archive'), not {shown}")
+    if archive is store:
+        raise ConfigurationError("archive is the store of the log itself; give another one")
+    return archive  # type: ignore[no-any-return]
 
 
 def rotation_of(rotation: Any) -> Rotation:

@@ -13,6 +13,7 @@ from hubwire.own_log import OwnLog
 from hubwire.ports import Clock, KnowledgeStore
 
 from . import _arguments
+from ._archive import Archive
 from ._guests import Worker
 from ._holds import read_keeping
 from ._indexing import Indexer
@@ -41,6 +42,7 @@ class Keeper:
         retention: Retention | None,
         indexed: object,
         signature: Signature,
+        archive: KnowledgeStore | None,
     ) -> None:
         self.errors: int = 0
         self.failure: Exception | None = None
@@ -48,7 +50,8 @@ class Keeper:
         self.long_records: OneByOne = OneByOne()
         """Entered by who writes the file of a record of the caller's own."""
         self.retention: Retention | None = retention
-        self.pruner: Pruner = Pruner(store, log, clock, self.long_records, signature.keep_tree)
+        kept = None if archive is None else Archive(store, archive, log.path)
+        self.pruner: Pruner = Pruner(store, log, clock, self.long_records, signature.keep_tree, kept)
         self._log = log
         self._indexer = Indexer(store, log.path) if _arguments.flag("indexed", indexed) else None
         self._segment: int | None = None

@@ -2,7 +2,8 @@
 
 The steps, each on the store before the next one begins:
 
-1. What goes is read and checked; the file ``pruned`` says what is about to happen.
+1. What goes is read and checked, and copied to the archive, if there is one; the file ``pruned`` says what is about to
+   happen.
 2. The record ``log.pruned`` says in the log where it will begin, and which ``h`` the record before that has.
 3. The file ``kept`` says that the log begins there. From here on, what is before is no part of it.
 4. The segments before are deleted, the oldest first.
@@ -26,6 +27,7 @@ from hubwire.errors import AlreadyExists, ConfigurationError, InvalidRecord, Log
 from hubwire.log import Log, LogReader, Record, read_kept
 from hubwire.ports import Clock, KnowledgeStore
 
+from ._archive import Archive
 from ._beginning import Anchor, Note, anchor_of, read_note
 from ._holds import Keeping, forget_beside, read_keeping, set_beside
 from ._one_by_one import OneByOne
@@ -54,8 +56,10 @@ class Pruner:
         clock: Clock,
         long_records: OneByOne,
         keep_tree: Callable[[int], Awaitable[None]],
+        archive: Archive | None,
     ) -> None:
         """``keep_tree`` is awaited before the records before an index are removed: their hashes have to stay."""
+        self._archive = archive
         self._store = store
         self._log = log
         self._path = log.path
@@ -87,7 +91,8 @@ class Pruner:
             keeping = await self._with_floor(floor)
             plan = await plan_for(self._store, self._path, retention, keeping, self._clock.now_ns())
             held = plan.segments and await self._carry_out(plan, max(keeping.days_min, retention.days_min), by, reason)
-            return (plan.held_by(held) if held else plan).report(is_dry_run=False)
+            report = (plan.held_by(held) if held else plan).report(is_dry_run=False)
+            return attrs.evolve(report, is_archived=bool(report.segments and self._archive is not None))
 
     async def _with_floor(self, days_min: float | None) -> Keeping:
         """Write the floor down beside the log, for who prunes it later without its program."""
@@ -106,6 +111,9 @@ class Pruner:
         last_seq = before.last_seq if seen.checks.last_seq is None else seen.checks.last_seq
         after = Anchor(plan.first, seen.checks.head.h, seen.promise, last_seq)
         await self._keep_tree(plan.first)
+        if self._archive is not None:
+            await self._archive.take(plan, before, (*seen.blobs, *seen.shared))
+            self._check_going_on()
         note = Note(before, after, is_done=False, blobs=tuple(seen.blobs), shared=tuple(seen.shared))
         await note.write(self._store, self._path)
         # After the note, so that a hold which is not seen here is set by code that sees the note.
@@ -121,6 +129,7 @@ class Pruner:
             days_min=float(days_min),
             by=by,
             reason=reason or "; ".join(plan.reasons),
+            **({} if self._archive is None else {"archive": str(self._archive)}),
         )
         await self._log.append([record])
         self._check_going_on()
@@ -270,6 +279,8 @@ class Pruner:
     async def close(self) -> None:
         """Have a pruning under way end at its next step, and wait for that."""
         self._is_closing = True
+        if self._archive is not None:
+            self._archive.give_up()
         async with self._calls:
             self._is_closing = False
 

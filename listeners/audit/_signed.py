@@ -10,7 +10,7 @@ from hubwire.log import Record
 from hubwire.ports import KnowledgeStore
 from hubwire.proof import Checkpoint, KeyChain, Note, Tree, TreeHashes, VerifierKey, leaf_hash
 
-from ._signing import archived_path, newest_path
+from ._signing import archived_path, list_archived, newest_path
 from ._state import VerifierState
 from ._verdicts import Outcome, Verdict
 
@@ -85,7 +85,7 @@ class SignedChecks:
         if state is not None and self._vkey in state.keys:
             self.trust.go_on(state.keys)
             self.signed_size, self._signer = state.signed, state.keys[-1]
-        sizes = await self._archived()
+        sizes = await list_archived(self._store, self._path)
         content = await self._store.read_bytes(newest_path(self._path))
         if content is not None:
             try:
@@ -104,13 +104,6 @@ class SignedChecks:
         known = None if state is None else state.tree
         self._tree = await self._tree_before(first) if known is None else known.copy()
         await self.add(())  # a checkpoint of just the records that are not read again
-
-    async def _archived(self) -> list[int]:
-        return [
-            int(name)
-            for name in await self._store.list(f"{self._path}/checkpoints")
-            if name.isascii() and name.isdigit()
-        ]
 
     async def _tree_before(self, first: int) -> Tree | None:
         if not first:

@@ -36,7 +36,7 @@ from ._growing import GrowingTree
 from ._guests import CALL_SECONDS_MAX, Worker
 from ._one_by_one import OneByOne
 
-__all__ = ("Signing", "archived_path", "newest_path", "read_newest")
+__all__ = ("Signing", "archived_path", "list_archived", "newest_path", "read_newest")
 
 _log = OwnLog("audit")
 
@@ -52,6 +52,12 @@ def newest_path(path: str) -> str:
 def archived_path(path: str, size: int) -> str:
     """Return where the checkpoint over so many records is kept."""
     return f"{path}/checkpoints/{size:020}"
+
+
+async def list_archived(store: KnowledgeStore, path: str) -> list[int]:
+    """Return the sizes of the checkpoints of a log that were put aside, in ascending order."""
+    names = await store.list(f"{path}/checkpoints")
+    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
 
 
 async def read_newest(store: KnowledgeStore, path: str) -> tuple[Note, Checkpoint] | None:

@@ -75,11 +75,12 @@ class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
 
     ``rotation`` says when a segment is sealed and the next one begun: a :class:`~hubwire.log.Rotation`, or its size in
     bytes. ``retention`` says how long records are kept: the log prunes itself by it when a segment was sealed, and when
-    it is first appended to; without one it keeps all. See :meth:`prune`. ``indexed`` has it write an index beside each
-    segment, by which :meth:`query` finds a narrow range of a large log at once: when it is sealed, each 4 MB that the
-    last one grows by, and when the log is closed. ``clock`` gives the time of
-    records without ``at``: a :class:`~hubwire.ports.Clock`, or a function as AG2 takes it, which returns ISO 8601 text,
-    a datetime, or seconds since 1970. ``on_head`` is an async function that gets the :class:`~hubwire.log.Head` of the
+    it is first appended to; without one it keeps all. See :meth:`prune`. ``archive`` is another store to which what is
+    pruned is copied first: see :func:`hubwire.stores.archived.archived`; the log does not close it. ``indexed`` has it
+    write an index beside each segment, by which :meth:`query` finds a narrow range of a large log at once: when it is
+    sealed, each 4 MB that the last one grows by, and when the log is closed. ``clock`` gives the time of records
+    without ``at``: a :class:`~hubwire.ports.Clock`, or a function as AG2 takes it, which returns ISO 8601 text, a
+    datetime, or seconds since 1970. ``on_head`` is an async function that gets the :class:`~hubwire.log.Head` of the
     log, to keep it elsewhere: when a segment is full, when the log is closed, and at most every ``head_seconds`` while
     it grows; a call that fails is logged and counted in :attr:`head_errors`. Subscribers and ``on_head`` have
     ``close_seconds_max`` when the log is closed; calls that are not done then are cancelled.
@@ -106,6 +107,7 @@ class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
         redactor: Redactor | Literal["default"] | None = "default",
         rotation: Rotation | int = SEGMENT_BYTES,
         retention: Retention | None = None,
+        archive: KnowledgeStore | None = None,
         indexed: bool = False,
         clock: Clock | ClockFunction | None = None,
         on_head: HeadCallback | None = None,
@@ -140,7 +142,8 @@ class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
         )
         self._signature.begin(self._store, self._log, SteadyClock(self._clock))
         steady, kept = SteadyClock(self._clock), retention_of(retention)
-        self._keeper = Keeper(self._store, self._log, steady, kept, indexed, self._signature)
+        aside = _arguments.archive_for(archive, self._store)
+        self._keeper = Keeper(self._store, self._log, steady, kept, indexed, self._signature, aside)
         self._heads = Heads(
             on_head if on_head is None else _arguments.function("on_head", on_head),
             _arguments.seconds("head_seconds", head_seconds),

@@ -116,6 +116,8 @@ class Pruning:
     """Why they go: a sentence for each limit that they are over."""
     held: tuple[str, ...] = ()
     """What keeps back segments that are over a limit: holds, or the floor; a sentence each."""
+    is_archived: bool = False
+    """Whether what went is in an archive now."""
 
 
 @attrs.frozen(kw_only=True)
@@ -129,9 +131,12 @@ class Pruned:
     reason: str
     days_min: float
     """The floor that held then, in days."""
+    archive: str | None = None
+    """The archive to which they were copied before, as the log names it; None if there was none."""
 
     def __str__(self) -> str:
         last = self.first - 1
         what = "record 0 was" if not last else f"records 0 to {last} were"
         by = "" if self.by is None else f" by {self.by}"
-        return f"{what} pruned at {self.at}{by} ({self.reason})"
+        archived = "" if self.archive is None else f", archived to {self.archive}"
+        return f"{what} pruned at {self.at}{by} ({self.reason}){archived}"

@@ -62,10 +62,10 @@ class TenantAuditLogs(BaseHubListener):
     after a crash the hub gives the events since then again, and each log leaves out those that it has.
 
     ``open_max``: so many logs are open at a time; the others are closed, with a clean mark, and opened again at their
-    next event. ``redactor``, ``rotation``, ``retention``, ``clock`` and ``head_seconds`` are those of :class:`AuditLog`
-    for each: so each is redacted by default, and prunes itself by the retention while it is open. ``on_head`` gets the
-    tenant, None for ``~hub``, and the head. The command line takes each log by its path: ``hubwire verify STORE --log
-    /audit/acme``.
+    next event. ``redactor``, ``rotation``, ``retention``, ``archive``, ``clock`` and ``head_seconds`` are those of
+    :class:`AuditLog` for each: so each is redacted by default, and prunes itself by the retention while it is open.
+    ``on_head`` gets the tenant, None for ``~hub``, and the head. The command line takes each log by its path: ``hubwire
+    verify STORE --log /audit/acme``.
 
     Arguments that cannot be raise :class:`~hubwire.errors.ConfigurationError`. Entering raises what opening an
     :class:`AuditLog` raises, and :class:`~hubwire.errors.LogDamaged` where the position is lost or unreadable.
@@ -82,6 +82,7 @@ class TenantAuditLogs(BaseHubListener):
         redactor: Redactor | Literal["default"] | None = "default",
         rotation: Rotation | int = SEGMENT_BYTES,
         retention: Retention | None = None,
+        archive: KnowledgeStore | None = None,
         clock: Clock | ClockFunction | None = None,
         on_head: TenantHeadCallback | None = None,
         head_seconds: float = 60.0,
@@ -99,6 +100,7 @@ class TenantAuditLogs(BaseHubListener):
             "redactor": redactor,
             "rotation": rotation,
             "retention": retention,
+            "archive": archive,
             "clock": clock,
             "head_seconds": head_seconds,
         }
