@@ -56,6 +56,7 @@ async def test_log_and_archive_together_are_the_whole_log(name: str, tmp_path: P
     assert found.holds, found
     assert (found.first_record, found.signer.outcome) == (0, Outcome.HOLDS)
     assert found.completeness.outcome is Outcome.HOLDS
+    assert not {"kept", "pruned"} & set(await joined.list("/audit"))  # it begins with record 0
     assert not any("were pruned" in each for each in found.integrity.not_looked_at)
     assert "copied to the archive" in found.notes[0]
     for index in (0, 5, found.records - 1):
@@ -109,6 +110,8 @@ async def test_an_archive_that_comes_later_begins_where_the_log_does() -> None:
     assert found.first_record == first
     assert found.pruned is not None
     assert found.pruned.archive is None
+    assert {"kept", "pruned"} <= set(await archived(store, archive).list("/audit"))
+    assert (await archive.read_bytes("/audit/pruned")) is not None
 
 
 async def test_a_log_without_an_archive_is_as_it_is() -> None:
