@@ -7,8 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest.importorskip("nats", reason="needs nats-py: pip install 'hubwire[nats]'")
-
 from hubwire.ports import Journal
 from hubwire.stores import MemoryStore
 from hubwire.stores.jetstream import JetStreamJournal

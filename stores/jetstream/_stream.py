@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
 from hubwire.errors import ConfigurationError, StoreError, StoreFull, StoreUnavailable
+from hubwire.waking import start_later
 
 try:
     import nats
@@ -32,7 +33,8 @@ _PAUSE_SECONDS = 0.05
 _PULL_MESSAGES = 64
 _SILENT_SECONDS = 2.0
 """After so long a reader that hears nothing is made anew: nats-py needs 18 seconds to find that its server has died."""
-_WRONG_LAST_SEQUENCE = 10071
+_WRONG_LAST = frozenset({10071, 10164})
+"""The second: another message of the subject is on its way to the replicas."""
 _FULL = frozenset({10023, 10037, 10047, 10077, 10122})
 """Codes of errors by which a server refuses a message for want of room."""
 _TRANSIENT = (NoRespondersError, NoStreamResponseError, ServiceUnavailableError, TimeoutError, ConnectionError, OSError)
@@ -75,6 +77,8 @@ class Stream:
         self._options = options
         self._connection: Any = None
         self._js: Any = None
+        self._broken: asyncio.Future[None] | None = None
+        """Done when the connection breaks: what was asked on it is not answered any more."""
         self.content_max = 0
         """So many bytes a message may have."""
 
@@ -87,15 +91,15 @@ class Stream:
     async def open(self) -> None:
         """Connect, and make the stream if it is not there; see that it is one to which a journal can be trusted."""
         try:
-            self._connection = await nats.connect(
-                self.servers,
-                connect_timeout=max(1, int(self._wait_seconds)),
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=_PAUSE_SECONDS,
-                error_cb=_quiet,
-                disconnected_cb=None,
-                **{"name": f"hubwire {self.name}", **self._options},
-            )
+            async with asyncio.timeout(self._wait_seconds):
+                self._connection = await nats.connect(
+                    self.servers,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=_PAUSE_SECONDS,
+                    error_cb=_quiet,
+                    disconnected_cb=self._disconnected,
+                    **{"name": f"hubwire {self.name}", **self._options},
+                )
         except (NatsError, OSError, TimeoutError, ValueError) as error:
             raise StoreUnavailable(
                 f"no server of {self} could be reached: {type(error).__name__}: {error}. Start one, or give the right"
@@ -109,6 +113,24 @@ class Stream:
         except BaseException:
             await self.aclose()
             raise
+
+    async def _disconnected(self) -> None:
+        broken, self._broken = self._broken, None
+        if broken is not None and not broken.done():
+            broken.set_result(None)
+
+    async def _answer(self, question: Coroutine[Any, Any, T]) -> T:
+        """Ask; raise :class:`ConnectionError` at once when the connection breaks: nats-py would go on to wait."""
+        if self._broken is None:
+            self._broken = asyncio.get_running_loop().create_future()
+        asking = start_later(question, name=f"hubwire {self.name}")
+        try:
+            await asyncio.wait({asking, self._broken}, return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
+                raise ConnectionError("the connection broke before there was an answer")
+            return asking.result()
+        finally:
+            asking.cancel()
 
     def _check_version(self) -> None:
         version = self._connection.connected_server_version
@@ -180,7 +202,9 @@ class Stream:
         if of != subject:
             fenced["Nats-Expected-Last-Subject-Sequence-Subject"] = of
         try:
-            ack = await self._js.publish(subject, content, stream=self.name, headers={**headers, **fenced})
+            ack = await self._answer(
+                self._js.publish(subject, content, stream=self.name, headers={**headers, **fenced})
+            )
         except APIError as error:
             raise self._refusal(error) from error
         except (*_TRANSIENT, NatsError) as error:
@@ -188,7 +212,7 @@ class Stream:
         return int(ack.seq)
 
     def _refusal(self, error: APIError) -> Exception:
-        if error.err_code == _WRONG_LAST_SEQUENCE:
+        if error.err_code in _WRONG_LAST:
             return Refused(error.description)
         if error.err_code in _FULL:
             return StoreFull(
@@ -223,7 +247,7 @@ class Stream:
         info = await self._patiently(lambda: self._js.stream_info(self.name))
         return int(info.state.bytes)
 
-    async def _message(self, ask: Callable[[], Awaitable[Any]]) -> Stored | None:
+    async def _message(self, ask: Callable[[], Coroutine[Any, Any, Any]]) -> Stored | None:
         try:
             found = await self._patiently(ask)
         except NotFoundError:
@@ -262,7 +286,7 @@ class Stream:
         )
         return await self._js.pull_subscribe(subject, stream=self.name, config=config)
 
-    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _patiently(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Ask until there is an answer. Raises :class:`~hubwire.errors.StoreUnavailable` when the time is over."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self._wait_seconds
@@ -270,7 +294,7 @@ class Stream:
             if self._connection is None:
                 raise StoreError(f"{self} is closed")
             try:
-                return await ask()
+                return await self._answer(ask())
             except APIError as error:
                 if not isinstance(error, ServiceUnavailableError):
                     raise

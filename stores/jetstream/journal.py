@@ -62,9 +62,15 @@ class JetStreamJournal:
         monitoring: str | None = None,
         assert_sync_always: bool = False,
         wait_seconds: float = 30.0,
-        options: Mapping[str, Any] | None = None,
+        options: dict[str, Any] | None = None,
     ) -> None:
-        self.name = _checked(servers, name, store, single_server, assert_sync_always, wait_seconds)
+        flags = {"single_server": single_server, "assert_sync_always": assert_sync_always}
+        texts = {"path": path, "monitoring": monitoring}
+        self.name = _checked(servers, name, store, flags, texts, wait_seconds)
+        if options is not None and not isinstance(options, dict):
+            raise ConfigurationError(
+                f"JetStreamJournal(): options are arguments of nats.connect, in a dict, not {type(options).__name__}"
+            )
         self.store: KnowledgeStore = store
         self.path: str = normalize_path(path or f"/{name}")
         self.epoch: int = 0
@@ -369,7 +375,14 @@ def _seen(task: asyncio.Task[Any]) -> None:
         task.exception()
 
 
-def _checked(servers: object, name: object, store: object, single: object, asserted: object, wait: object) -> str:
+def _checked(
+    servers: object,
+    name: object,
+    store: object,
+    flags: Mapping[str, object],
+    texts: Mapping[str, object],
+    wait: object,
+) -> str:
     """See that arguments can be right; return the name."""
     if type(servers) is not str or not servers.strip():
         raise ConfigurationError(
@@ -386,7 +399,10 @@ def _checked(servers: object, name: object, store: object, single: object, asser
             "JetStreamJournal(): store keeps the snapshots, such as open_store('s3://bucket/hubs'), not"
             f" {type(store).__name__}"
         )
-    for argument, value in (("single_server", single), ("assert_sync_always", asserted)):
+    for argument, value in texts.items():
+        if value is not None and type(value) is not str:
+            raise ConfigurationError(f"JetStreamJournal(): {argument} is text, or None, not {type(value).__name__}")
+    for argument, value in flags.items():
         if type(value) is not bool:
             raise ConfigurationError(f"JetStreamJournal(): {argument} is True or False, not {type(value).__name__}")
     if type(wait) not in (int, float) or not 0 < wait < 1e6:  # type: ignore[operator]

@@ -9,12 +9,14 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ("Cluster", "cluster_at", "has_nats")
+import anyio
+
+__all__ = ("Cluster", "cluster_at", "has_nats", "own_cluster_at")
 
 _READY_SECONDS = 60.0
 
@@ -133,3 +135,15 @@ def cluster_at(folder: Path, size: int = 3, **settings: Any) -> Iterator[Cluster
         yield cluster
     finally:
         cluster.stop()
+
+
+@asynccontextmanager
+async def own_cluster_at(folder: Path, size: int = 3, **settings: Any) -> AsyncIterator[Cluster]:
+    """Do it from a test that runs in an event loop."""
+    starting = cluster_at(folder, size, **settings)
+    cluster = await anyio.to_thread.run_sync(starting.__enter__)
+    try:
+        yield cluster
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(cluster.stop)
