@@ -125,7 +125,8 @@ class Stream:
             self._broken = asyncio.get_running_loop().create_future()
         asking = start_later(question, name=f"hubwire {self.name}")
         try:
-            await asyncio.wait({asking, self._broken}, return_when=asyncio.FIRST_COMPLETED)
+            waited: set[asyncio.Future[Any]] = {asking, self._broken}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if not asking.done():
                 raise ConnectionError("the connection broke before there was an answer")
             return asking.result()
