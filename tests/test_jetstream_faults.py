@@ -368,7 +368,12 @@ async def test_a_full_stream_refuses_and_goes_on(cluster: Cluster) -> None:
 )
 async def test_a_stream_that_may_lose_events_is_refused(cluster: Cluster, change: dict[str, Any], words: str) -> None:
     name = fresh()
-    settings: dict[str, Any] = {"subjects": [f"hw.{name}.>"], "discard": "new", "num_replicas": 3, "allow_direct": False} | change
+    settings: dict[str, Any] = {
+        "subjects": [f"hw.{name}.>"],
+        "discard": "new",
+        "num_replicas": 3,
+        "allow_direct": False,
+    } | change
     if "subjects" in change:
         settings["subjects"] = [f"hw.other{name}.>"]
     async with admin(cluster) as js:

@@ -14,10 +14,12 @@ import attrs
 from hubwire import Event, codec
 from hubwire.errors import ConfigurationError, Fenced, HistoryGone, LogDamaged, StoreError, StoreUnavailable
 from hubwire.ports import KnowledgeStore, normalize_path
+from hubwire.standby import Lease
 from hubwire.waking import start_later
 
 from ..durability import Durability
 from ._kept import Kept, checked_name
+from ._lease import JetStreamLease
 from ._messages import Head, Message, heads_of
 from ._stream import Refused, Stream, Unsettled
 from ._synced import is_synced
@@ -83,7 +85,8 @@ class JetStreamJournal:
         self._monitoring = monitoring
         self._wait_seconds = float(wait_seconds)
         self._subject = f"hw.{name}.journal"
-        self._stream = Stream(
+        self._make = partial(
+            Stream,
             servers,
             f"HW_{name}",
             f"hw.{name}.>",
@@ -91,6 +94,7 @@ class JetStreamJournal:
             wait_seconds=self._wait_seconds,
             options=dict(options or {}),
         )
+        self._stream = self._make()
         self._kept = Kept(self._stream, f"hw.{name}.kept")
         self._place = 0
         """Of the last message of the journal."""
@@ -102,6 +106,10 @@ class JetStreamJournal:
 
     def __repr__(self) -> str:
         return f"JetStreamJournal({self._stream!s})"
+
+    def lease(self) -> Lease:
+        """Return the lease of this journal: see :func:`hubwire.standby.leading`. It has a connection of its own."""
+        return JetStreamLease(self._make, f"hw.{self.name}.lease")
 
     # -- opening and closing --
 
