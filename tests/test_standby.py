@@ -175,7 +175,7 @@ async def test_what_fails_in_the_block_is_raised_as_it_is() -> None:
     assert entry.holder is None
 
 
-async def test_a_lease_that_another_took_is_not_released(capfd: pytest.CaptureFixture[str]) -> None:
+async def test_a_lease_that_another_took_is_not_released(caplog: pytest.LogCaptureFixture) -> None:
     lease = StoreLease(MemoryStore())
     async with leading(lease, name="one", seconds=0.1):
         while (entry := await lease.read()) is None or not await lease.write("other", entry.number):
@@ -184,7 +184,7 @@ async def test_a_lease_that_another_took_is_not_released(capfd: pytest.CaptureFi
     found = await lease.read()
     assert found is not None
     assert found.holder == "other"
-    assert "another program has taken the lease" in capfd.readouterr().err
+    assert "another program has taken the lease" in caplog.text
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"holder":5}', b"\xff" * 9000, b"[" * 100_000], ids=range(6))

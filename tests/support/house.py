@@ -109,10 +109,9 @@ def declared() -> set[str]:
     for_users = [extra for name, extra in project["optional-dependencies"].items() if name not in not_theirs]
     requirements = [requirement for some in (project["dependencies"], *for_users) for requirement in some]
     named = {re.split(r"[^A-Za-z0-9_-]", requirement)[0].replace("-", "_") for requirement in requirements}
-    named = {
-        "opentelemetry" if name.startswith("opentelemetry_") else name for name in named
-    }  # many packages, one name
-    return named | {name.removesuffix("_py") for name in named}
+    # Many packages of one name, and one whose name is not that of its package.
+    named = {"opentelemetry" if name.startswith("opentelemetry_") else name for name in named}
+    return {name.removesuffix("_py") for name in named}
 
 
 def undeclared_imports(house: House) -> list[str]:
