@@ -18,6 +18,7 @@ from obstore.store import MemoryStore as MemoryService
 
 from hubwire import Hub
 from hubwire.errors import ConfigurationError, StoreError, StoreUnavailable
+from hubwire.ports import KnowledgeStore
 from hubwire.standby import Lease, LeaseEntry, StoreLease, leading
 from hubwire.stores import FileStore, MemoryStore
 from hubwire.stores.jetstream import JetStreamJournal
@@ -46,8 +47,12 @@ def leases(request: pytest.FixtureRequest, tmp_path: Path) -> MakeLease:
         journal = JetStreamJournal(cluster.url, name, store=MemoryStore(), single_server=True)
         return journal.lease
     service = MemoryService()
-    store = {"memory": MemoryStore, "files": lambda: FileStore(tmp_path), "objects": lambda: ObjectStore(service)}
-    one = store[request.param]()
+    stores: dict[str, Callable[[], KnowledgeStore]] = {
+        "memory": MemoryStore,
+        "files": lambda: FileStore(tmp_path),
+        "objects": lambda: ObjectStore(service),
+    }
+    one = stores[request.param]()
     return lambda: StoreLease(one)
 
 

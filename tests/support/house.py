@@ -180,7 +180,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     ("hubwire.cli", "hubwire.testing"),
     ("hubwire.runtimes",),
     ("hubwire",),
-    ("hubwire.thread", "hubwire.actors", "hubwire.challenges", "hubwire.spool"),
+    ("hubwire.thread", "hubwire.actors", "hubwire.challenges", "hubwire.spool", "hubwire.standby"),
     ("hubwire._hub",),
     ("hubwire._tenant",),
     ("hubwire._health", "hubwire._life", "hubwire._listening", "hubwire._ways", "hubwire._acting"),
