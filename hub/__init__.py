@@ -220,6 +220,7 @@ _SUBMODULES = (
     "risk",
     "runtimes",
     "spool",
+    "standby",
     "text_store",
     "thread",
     "tracing",

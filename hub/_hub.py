@@ -217,6 +217,11 @@ class Hub:
         """The hub's id, made with its journal; empty before it is started for the first time."""
         return self._pipeline.hub_id
 
+    @property
+    def journal(self) -> Journal | None:
+        """The journal that the hub recovers from; None for a hub in memory."""
+        return self._parts.journal
+
     def acting_as(self, agent: Agent | str) -> ActingHub:
         """Return the hub as one agent has it: see :class:`ActingHub`. Actors get theirs as ``turn.hub``.
 

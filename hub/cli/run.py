@@ -42,10 +42,11 @@ class Dashboards:
     insecure: bool
 
 
-async def run(target: str, *, dashboard: Dashboards | None) -> int:
+async def run(target: str, *, dashboard: Dashboards | None, is_standby: bool = False) -> int:
     """Run the hub that ``FILE.py:NAME`` or ``module:NAME`` is until a signal; return the exit code.
 
-    SIGTERM closes the hub, as Ctrl-C does; a second one ends the program as it is. Raises what the hub failed with.
+    SIGTERM closes the hub, as Ctrl-C does; a second one ends the program as it is. ``is_standby``: it starts when no
+    other program runs it any more. Raises what the hub failed with.
     """
     if dashboard is not None:
         _check(dashboard)
@@ -54,7 +55,7 @@ async def run(target: str, *, dashboard: Dashboards | None) -> int:
     async with anyio.create_task_group() as tasks:
         await tasks.start(ending.listen, tasks.cancel_scope)
         async with AsyncExitStack() as stack:
-            hub = await stack.enter_async_context(_hub_of(found, target))
+            hub = await stack.enter_async_context(_hub_of(found, target, is_standby=is_standby))
             if dashboard is not None:
                 await _serve(stack, hub, dashboard)
             complain(f"{target} runs; stop it with Ctrl-C")
@@ -199,7 +200,7 @@ def _runs_a_loop(error: RuntimeError) -> bool:
 
 
 @asynccontextmanager
-async def _hub_of(found: Any, target: str) -> AsyncIterator[Hub]:
+async def _hub_of(found: Any, target: str, *, is_standby: bool) -> AsyncIterator[Hub]:
     """Start the hub that was found, if it is not running, and close it at the end."""
     made = found
     if callable(found) and not isinstance(found, Hub) and not hasattr(found, "__aenter__"):
@@ -208,9 +209,17 @@ async def _hub_of(found: Any, target: str) -> AsyncIterator[Hub]:
     if inspect.isawaitable(made):
         made = await made
     if isinstance(made, Hub):
-        async with _started(made):
+        async with AsyncExitStack() as stack:
+            if is_standby:
+                await stack.enter_async_context(_leading(made, target))
+            await stack.enter_async_context(_started(made))
             yield made
         return
+    if is_standby:
+        raise ConfigurationError(
+            f"run: --standby needs a Hub that is not started, or a function that returns one; {target} is"
+            f" {type(made).__name__}: write async with hubwire.standby.leading(...) in it"
+        )
     if not hasattr(made, "__aenter__"):
         raise ConfigurationError(f"run: {target} is {type(made).__name__}, and has to be {_FORMS}")
     async with made as hub:
@@ -220,6 +229,22 @@ async def _hub_of(found: Any, target: str) -> AsyncIterator[Hub]:
                 " yield hub"
             )
         yield hub
+
+
+@asynccontextmanager
+async def _leading(hub: Hub, target: str) -> AsyncIterator[None]:
+    """Wait until no other program runs the hub."""
+    from ..standby import StoreLease, leading
+
+    journal = hub.journal
+    if journal is None:
+        raise ConfigurationError(f"run: {target} keeps nothing, so that no other program could go on with it")
+    if await _is_started(hub):
+        raise ConfigurationError(f"run: {target} is running already, and --standby would have it wait; do not start it")
+    lease = journal.lease() if hasattr(journal, "lease") else StoreLease(journal.store, f"{journal.path}/lease")
+    complain(f"{target} stands by until no other program runs it")
+    async with leading(lease):
+        yield
 
 
 @asynccontextmanager

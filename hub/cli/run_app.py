@@ -23,6 +23,9 @@ def run(
     ],
     /,
     *,
+    standby: Annotated[
+        bool, Parameter(help="Wait while another program runs this hub; go on when that ends, or dies.")
+    ] = False,
     dashboard: Annotated[
         int | None,
         Parameter(validator=Number(gte=0, lte=65_535), help="Serve its dashboard at this port; 0 takes a free one."),
@@ -54,7 +57,7 @@ def run(
         keyfile=keyfile,
         insecure=insecure_i_know,
     )
-    return anyio.run(partial(run, target, dashboard=None if dashboard is None else settings))
+    return anyio.run(partial(run, target, dashboard=None if dashboard is None else settings, is_standby=standby))
 
 
 def completion_of(app: App) -> App:

@@ -109,7 +109,9 @@ def declared() -> set[str]:
     for_users = [extra for name, extra in project["optional-dependencies"].items() if name not in not_theirs]
     requirements = [requirement for some in (project["dependencies"], *for_users) for requirement in some]
     named = {re.split(r"[^A-Za-z0-9_-]", requirement)[0].replace("-", "_") for requirement in requirements}
-    return {"opentelemetry" if name.startswith("opentelemetry_") else name for name in named}  # many packages, one name
+    # Many packages of one name, and one whose name is not that of its package.
+    named = {"opentelemetry" if name.startswith("opentelemetry_") else name for name in named}
+    return {name.removesuffix("_py") for name in named}
 
 
 def undeclared_imports(house: House) -> list[str]:
@@ -178,7 +180,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     ("hubwire.cli", "hubwire.testing"),
     ("hubwire.runtimes",),
     ("hubwire",),
-    ("hubwire.thread", "hubwire.actors", "hubwire.challenges", "hubwire.spool"),
+    ("hubwire.thread", "hubwire.actors", "hubwire.challenges", "hubwire.spool", "hubwire.standby"),
     ("hubwire._hub",),
     ("hubwire._tenant",),
     ("hubwire._health", "hubwire._life", "hubwire._listening", "hubwire._ways", "hubwire._acting"),
@@ -328,6 +330,7 @@ BANS = (
         allowed={
             "hub/_life.py": "a hub outlives the call that starts it; whoever closes it waits for its one task",
             "hub/_commit/threads.py": "what a call from another thread raises belongs to its caller's future",
+            "hub/standby.py": "a lease is renewed beside the block that holds it, whose exceptions are the block's own",
             "hub/_feeds/feeds.py": "where sniffio is installed, no group takes a task from a callback of the loop",
             "hub/_foreign/tasks.py": "a task group would wait for a guest that ends never; its failures have a caller",
             "hub/log": "a write under way outlives its cancelled caller, and all who wait for it get its failure",

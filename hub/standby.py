@@ -1,0 +1,219 @@
+"""Standby: of several programs that are to run one hub, one does, and another goes on when it ends or dies.
+
+.. code-block:: python
+
+    async with leading(journal.lease()):  # waits here while another program leads
+        async with Hub(journal=journal) as hub:
+            ...
+
+A **lease** decides who tries, and nothing more: that two programs never both write is the journal's promise, which
+refuses the one that it was taken from. So a lease needs no clock that two machines share. Its holder renews it; who
+waits sees that it changes, and takes it when it has not changed for some seconds of its own clock. A holder that cannot
+reach the lease goes on as long as its journal takes what it appends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+import random
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import anyio
+import attrs
+
+from .errors import AlreadyExists, ConfigurationError, StoreError
+from .own_log import OwnLog
+from .ports import KnowledgeStore, normalize_path
+from .waking import start_later
+
+__all__ = ("Lease", "LeaseEntry", "StoreLease", "leading")
+
+_log = OwnLog("standby")
+
+_RENEWALS = 4
+"""So many times in the time after which it runs out, a lease is renewed, and looked at by who waits."""
+_HOLDER_MAX = 200
+_ENTRY_BYTES_MAX = 4096
+
+
+@attrs.frozen
+class LeaseEntry:
+    """A lease as it stands."""
+
+    number: int
+    """It grows with each entry."""
+    holder: str | None
+    """Who holds it, in words; None: nobody, it was released."""
+
+
+class Lease(Protocol):
+    """A place where one entry follows another; of two who write at once, one is told that it came too late."""
+
+    async def read(self) -> LeaseEntry | None:
+        """Return the newest entry; None if there is none yet."""
+
+    async def write(self, holder: str | None, after: int) -> bool:
+        """Write the entry numbered ``after + 1``, and return True; return False if there is one of that number."""
+
+
+@asynccontextmanager
+async def leading(
+    lease: Lease, *, name: str | None = None, seconds: float = 2.0, grace_seconds: float = 0.8
+) -> AsyncIterator[None]:
+    """Wait until no other program holds the lease, and hold it for the time of the block; release it at its end.
+
+    A lease that was not renewed for ``seconds``, and for ``grace_seconds`` more, so that a holder that lives can do so
+    again, is taken over. One that was released is taken at once. ``name`` is said to the others; by default host and
+    process. What fails in the block is raised from it, and the lease is released; a kill leaves it to run out.
+
+    It does not end the block when another program has taken the lease: the journal does that, at the next append.
+    Raises :class:`~hubwire.errors.ConfigurationError` for arguments that cannot be.
+    """
+    for argument, value in (("seconds", seconds), ("grace_seconds", grace_seconds)):
+        if type(value) not in (int, float) or not 0 < value < math.inf:
+            raise ConfigurationError(f"leading(): {argument} is a number of seconds above 0, not {value!r:.40}")
+    if name is not None and (type(name) is not str or not 0 < len(name) <= _HOLDER_MAX or not name.isprintable()):
+        raise ConfigurationError(f"leading(): name is printable text of 1 to {_HOLDER_MAX} characters, or None")
+    if isinstance(lease, type) or not all(callable(getattr(lease, each, None)) for each in ("read", "write")):
+        raise ConfigurationError(
+            f"leading(): lease is one, such as StoreLease(store) or journal.lease(), not {type(lease).__name__}"
+        )
+    holding = _Holding(lease, name or f"{socket.gethostname()}:{os.getpid()}", seconds, grace_seconds)
+    await holding.take()
+    renewing = start_later(holding.renew(), name="hubwire lease")
+    try:
+        yield
+    finally:
+        renewing.cancel()
+        await asyncio.wait([renewing], timeout=seconds)
+        with anyio.CancelScope(shield=True):
+            await holding.release()
+
+
+class _Holding:
+    """One program's part in a lease."""
+
+    def __init__(self, lease: Lease, name: str, seconds: float, grace_seconds: float) -> None:
+        self._lease = lease
+        self._name = name
+        self._seconds = seconds
+        self._grace_seconds = grace_seconds
+        self._number: int | None = None
+        """Of the entry that this program has written; None if it does not hold the lease."""
+
+    async def take(self) -> None:
+        """Wait until the lease is free, and take it."""
+        loop = asyncio.get_running_loop()
+        seen, since = -1, loop.time()
+        while True:
+            try:
+                entry = await self._lease.read()
+                number, holder = (0, None) if entry is None else (entry.number, entry.holder)
+                if number != seen and holder is not None:
+                    if seen == -1:
+                        _log.detail("another program leads; waiting for its lease", holder=holder)
+                    seen, since = number, loop.time()
+                is_free = holder is None or loop.time() - since > self._seconds + self._grace_seconds
+                if is_free and await self._lease.write(self._name, number):
+                    self._number = number + 1
+                    return
+            except (StoreError, OSError) as error:
+                _log.problem("a lease cannot be looked at; trying again", error)
+            # Of many who wait, not all at the same moment.
+            await anyio.sleep(self._seconds / _RENEWALS * random.uniform(0.8, 1.2))  # noqa: S311
+
+    async def renew(self) -> None:
+        """Renew the lease again and again, until another one has it."""
+        while self._number is not None:
+            await anyio.sleep(self._seconds / _RENEWALS)
+            try:
+                if await self._lease.write(self._name, self._number):
+                    self._number += 1
+                    continue
+                entry = await self._lease.read()
+            except (StoreError, OSError) as error:
+                _log.problem("a lease cannot be renewed; the hub goes on while its journal takes events", error)
+                continue
+            if entry is not None and entry.holder == self._name and entry.number == self._number + 1:
+                self._number += 1  # its answer was lost
+                continue
+            self._number = None
+            _log.problem(
+                "another program has taken the lease; the hub goes on until its journal refuses it",
+                holder=None if entry is None else entry.holder,
+            )
+
+    async def release(self) -> None:
+        """Let another one take the lease at once."""
+        if self._number is None:
+            return
+        number, self._number = self._number, None
+        try:
+            with anyio.move_on_after(self._seconds):
+                await self._lease.write(None, number)
+        except (StoreError, OSError) as error:
+            _log.problem("a lease could not be released; it runs out", error)
+
+
+class StoreLease:
+    """A :class:`Lease` below ``path`` of a store: a file for each entry, which is created or not.
+
+    Any store will do whose ``write(if_absent=True)`` two machines cannot both win: an object store, above all. Each
+    renewal is a create and a delete: on S3, with ``leading(seconds=10)``, about 13 dollars a month.
+    """
+
+    def __init__(self, store: KnowledgeStore, path: str = "/lease") -> None:
+        if isinstance(store, type) or not all(callable(getattr(store, each, None)) for each in ("write", "list")):
+            raise ConfigurationError(f"StoreLease(): store is a store, not {type(store).__name__}")
+        if type(path) is not str:
+            raise ConfigurationError(f"StoreLease(): path is text, such as '/lease', not {type(path).__name__}")
+        self._store = store
+        self._path = normalize_path(path)
+
+    def __repr__(self) -> str:
+        return f"StoreLease({self._store!r:.200}, {self._path!r})"
+
+    async def read(self) -> LeaseEntry | None:
+        numbers = await self._numbers()
+        while numbers:
+            number = numbers.pop()
+            content = await self._store.read_bytes(self._file(number))
+            if content is not None:
+                return LeaseEntry(number, _holder_in(content))
+            numbers = await self._numbers()  # its holder has renewed it meanwhile
+        return None
+
+    async def write(self, holder: str | None, after: int) -> bool:
+        entry = json.dumps({"holder": holder, "pid": os.getpid()})
+        try:
+            await self._store.write(self._file(after + 1), entry, if_absent=True)
+        except AlreadyExists:
+            return False
+        numbers = await self._numbers()
+        for number in numbers:
+            if number <= after:
+                await self._store.delete(self._file(number))
+        # Who has seen an entry that is long gone may create one in the past.
+        return not numbers or numbers[-1] <= after + 1
+
+    async def _numbers(self) -> list[int]:
+        names = await self._store.list(self._path)
+        return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+
+    def _file(self, number: int) -> str:
+        return f"{self._path}/{number:020}"
+
+
+def _holder_in(content: bytes) -> str | None:
+    """Return who an entry names; what cannot be read is held by who wrote it."""
+    try:
+        found: Any = json.loads(content[:_ENTRY_BYTES_MAX])["holder"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return "?"
+    return found if found is None or type(found) is str else "?"

@@ -1,0 +1,53 @@
+"""Whether the servers of a cluster write each message through to their disks: asked of their monitoring port."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from urllib.parse import urlsplit
+
+import anyio
+
+from hubwire.errors import ConfigurationError, InvalidRecord, StoreUnavailable
+
+from ..durability import Durability
+
+__all__ = ("is_synced",)
+
+_ANSWER_BYTES = 4_000_000
+_SECONDS = 5.0
+
+
+async def is_synced(url: str, asserted: Durability) -> Durability:
+    """Return what an acknowledged message survives, as the server at a monitoring URL says.
+
+    Raises :class:`~hubwire.errors.StoreUnavailable` if it does not answer, and
+    :class:`~hubwire.errors.ConfigurationError` if it says otherwise than was asserted.
+    """
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise ConfigurationError(f"monitoring is the address of a monitoring port, http://n1:8222, not {url!r:.120}")
+    try:
+        config = await anyio.to_thread.run_sync(_asked, f"{url.rstrip('/')}/jsz", abandon_on_cancel=True)
+    except (OSError, ValueError) as error:
+        raise StoreUnavailable(
+            f"the monitoring port {url} does not say whether messages are synced ({error}); see that it is one of"
+            " nats-server, or say assert_sync_always=True"
+        ) from error
+    if config.get("sync_always") is True:
+        return Durability.FSYNC
+    if asserted is Durability.FSYNC:
+        raise ConfigurationError(
+            f"assert_sync_always=True, and the server at {url} says that it does not sync always; set sync_interval:"
+            " always in its jetstream block"
+        )
+    return Durability.FLUSH
+
+
+def _asked(url: str) -> dict[str, object]:
+    # Only of http and https: it was looked at above.
+    with urllib.request.urlopen(url, timeout=_SECONDS) as answer:  # noqa: S310
+        found = json.loads(answer.read(_ANSWER_BYTES))
+    config = found.get("config") if isinstance(found, dict) else None
+    if not isinstance(config, dict):
+        raise InvalidRecord("it has no part that tells of JetStream")
+    return config
