@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 import pytest
@@ -18,14 +19,17 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # or its import a
 pytest.importorskip("litellm", reason="LiteLLM is not installed: pip install 'hubwire[litellm]'")
 
 import litellm
+from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
 
 from hubwire import Event, Hub, HubThread, scope
 from hubwire.listeners import AuditLog
 from hubwire.runtimes import Recorder
 from hubwire.runtimes.litellm import record
 from hubwire.stores import MemoryStore
-from hubwire.testing import Recorder as Heard
-from hubwire.testing.runtimes import check_pairs, of
+from hubwire.testing import Recorder as Heard, RuntimeContract
+from hubwire.testing.runtimes import ANSWER, check_pairs, of
+
+_jobs = itertools.count(1)
 
 MESSAGES = [{"role": "user", "content": "mend the build"}]
 
@@ -38,6 +42,37 @@ async def complete(**settings: Any) -> Any:
 
 def complete_blocking(**settings: Any) -> Any:
     return litellm.completion("gpt-4o", MESSAGES, **{"mock_response": "done", **settings})
+
+
+class TestLiteLLM(RuntimeContract):
+    lacks: ClassVar = {
+        "turns": "it knows no agents",
+        "tools": "the program calls them",
+        "approval": "it calls no tools that a person could approve",
+        "hand_over": "it knows no agents",
+        "cancelling": "it tells no callback that a call was cancelled",
+    }
+
+    def record(self, hub: Hub | HubThread, **settings: Any) -> Recorder:
+        return record(hub, **settings)
+
+    async def run_job(self, recorder: Recorder | None, *, asks: bool = True) -> str:
+        with scope(correlation_id=f"job-{next(_jobs)}"):
+            for answer in ("search", "lint", ANSWER):
+                said = await complete(mock_response=answer, metadata={"agent": "planner"})
+        await told()
+        return str(said.choices[0].message.content)
+
+    async def run_failing(self, recorder: Recorder | None) -> type[BaseException]:
+        with pytest.raises(litellm.exceptions.InternalServerError) as caught:
+            await complete(mock_response=Exception("no model here"), metadata={"agent": "planner"})
+        await told()
+        return caught.type
+
+
+async def told() -> None:
+    """Return when LiteLLM has told its callbacks of what has ended."""
+    await GLOBAL_LOGGING_WORKER.flush()
 
 
 async def recorded(work: Callable[[], Any], ends: int = 1, **settings: Any) -> list[Event]:

@@ -63,7 +63,7 @@ def record(hub: Hub | HubThread, *, asks: bool = False, **settings: Any) -> Pyda
     imported("pydantic_ai.capabilities", "pydantic_ai")
 
     def install(recorder: PydanticAIRecorder) -> None:
-        recorder.capability = _capability_class()(recorder, asks is True)
+        recorder.capability = _capability_class()(recorder, asks=asks is True)
 
     return opened(hub, "pydantic-ai", install, kind=PydanticAIRecorder, **settings)
 
@@ -137,7 +137,7 @@ def _capability_class() -> Any:
         __eq__ = object.__eq__  # the base's are equal when their fields are
         __hash__ = object.__hash__
 
-        def __init__(self, recorder: Recorder, asks: bool) -> None:
+        def __init__(self, recorder: Recorder, *, asks: bool) -> None:
             self._hubwire = recorder, asks
 
         async def wrap_run(self, ctx: Any, *, handler: Any) -> Any:

@@ -43,7 +43,7 @@ async def _die(contract: Any, directory: str) -> None:
     """Run jobs until a call has begun and has not ended, and be killed then."""
     store, calls = FileStore(directory), 0
 
-    def heard(event: Event) -> None:
+    def heard(_: Event) -> None:
         nonlocal calls
         calls += 1
         if calls >= _CALL_TO_DIE_AT:
