@@ -5,9 +5,9 @@
     recorder = litellm.record(hub)  # hears all calls of the process; recorder.close() ends it
 
 It captures every call of ``completion`` and its like, sync and async, streamed or not: messages, answer, tokens, cost,
-and errors. A fallback is a call of its own, an answer from a cache one with ``cache_hit``, and a call that failed before
-a model was called ``error.raised``. LiteLLM knows models and no agents: a call belongs to the agent that the code around
-it belongs to, as the handler of an actor or ``hubwire.scope``, and else to ``agent`` of ``record``.
+and errors. A fallback is a call of its own, an answer from a cache one with ``cache_hit``, and a call that failed
+before a model was called ``error.raised``. LiteLLM knows models and no agents: a call belongs to the agent that the
+code around it belongs to, as the handler of an actor or ``hubwire.scope``, and else to ``agent`` of ``record``.
 ``metadata={"agent": "planner"}`` of a call names another.
 
 What LiteLLM shows to no callback: that a call was cancelled, or its stream not read to the end (both are recorded as
@@ -151,7 +151,6 @@ class _Calls:
             model if isinstance(model, str) else "",
             agent=_agent_of(kwargs),
             request=messages,
-            call_id=call[0],
             at=at,
         )
         return key

@@ -28,7 +28,7 @@ from typing import Any, Final
 
 from .. import Hub, HubThread
 from ..errors import ConfigurationError
-from ._opening import imported, opened
+from ._opening import has_method, imported, opened
 from .recorder import Recorder
 
 __all__ = ("record",)
@@ -56,7 +56,7 @@ def record(hub: Hub | HubThread, *, provider: Any = None, **settings: Any) -> Re
     """
     imported("opentelemetry.sdk.trace", "opentelemetry")
     provider = imported("opentelemetry.trace", "opentelemetry").get_tracer_provider() if provider is None else provider
-    if not callable(getattr(provider, "add_span_processor", None)):
+    if not has_method(provider, "add_span_processor"):
         raise ConfigurationError(
             f"opentelemetry.record() needs a TracerProvider of opentelemetry-sdk, not a {type(provider).__name__}; set"
             " one with opentelemetry.trace.set_tracer_provider(), or give provider=..."
