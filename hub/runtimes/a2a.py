@@ -146,14 +146,15 @@ def _wrapped(recorder: A2ARecorder, base: Any, executor: Any, agent: str) -> Any
     class HubwireQueue(queue):  # type: ignore[misc]  # its class is known when it is installed
         """Hands on what an executor says, and has it looked at."""
 
-        def __init__(self, inner: Any, turn: _Turn) -> None:
+        def __init__(self, inner: Any, *turns: _Turn) -> None:
             self._inner = inner
-            self._turn = turn
+            self._turns = turns
 
         async def enqueue_event(self, event: Any) -> None:
             await self._inner.enqueue_event(event)
             try:
-                self._turn.look(event)
+                for turn in self._turns:
+                    turn.look(event)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # noqa: BLE001 - what cannot be read was said all the same
@@ -166,14 +167,15 @@ def _wrapped(recorder: A2ARecorder, base: Any, executor: Any, agent: str) -> Any
         """Tells a recorder what an executor does."""
 
         def __init__(self) -> None:
-            self._open: dict[str, _Turn] = {}
+            self._open: dict[str, list[_Turn]] = {}
+            """The turns of each task that are open: a server may execute one twice at a time."""
 
         async def execute(self, context: Any, event_queue: Any) -> None:
             turn = None if recorder.is_closed else _begun(recorder, context, agent)
             if turn is None:
                 await executor.execute(context, event_queue)
                 return
-            self._open[turn.task_id] = turn
+            self._open.setdefault(turn.task_id, []).append(turn)
             token = _turns.set((*_turns.get(), (recorder, turn.key)))
             try:
                 await executor.execute(context, HubwireQueue(event_queue, turn))
@@ -181,16 +183,19 @@ def _wrapped(recorder: A2ARecorder, base: Any, executor: Any, agent: str) -> Any
                 recorder.fail(turn.key, error)
                 raise
             finally:
-                self._open.pop(turn.task_id, None)
                 _turns.reset(token)
+                turns = self._open[turn.task_id]
+                turns.remove(turn)
+                if not turns:
+                    del self._open[turn.task_id]
             turn.end(recorder)
 
         async def cancel(self, context: Any, event_queue: Any) -> None:
-            turn = self._open.get(f"{context.task_id}")
-            if turn is None:
+            turns = self._open.get(f"{context.task_id}")
+            if not turns:
                 await executor.cancel(context, event_queue)
             else:
-                await executor.cancel(context, HubwireQueue(event_queue, turn))
+                await executor.cancel(context, HubwireQueue(event_queue, *turns))
 
         def __getattr__(self, name: str) -> Any:
             return getattr(executor, name)
