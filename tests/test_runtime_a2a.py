@@ -35,6 +35,7 @@ from hubwire.runtimes.a2a import A2ARecorder, decide, from_a2a, record
 from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder as Heard, RuntimeContract
 from hubwire.testing.runtimes import ANSWER, approve_all, check_pairs, of
+from support.resuming import refuses
 
 CARD = pb.AgentCard(
     name="team",
@@ -516,8 +517,14 @@ async def test_decide_says_what_it_takes(context: Any) -> None:
     async with Hub() as hub, record(hub) as recorder:
         with pytest.raises(ConfigurationError, match="RequestContext"):
             await decide(recorder, context, "deploy")
-        with pytest.raises(ConfigurationError, match="its first argument is a recorder"):
+        with pytest.raises(ConfigurationError, match="is no recorder"):
             await decide(context, requested("go"), "deploy")
+
+
+async def test_decide_refuses_what_is_wrong_in_any_argument() -> None:
+    async with Hub() as hub, record(hub) as recorder:
+        good = {"recorder": recorder, "context": requested("go"), "action": "deploy", "may_repeat": False}
+        await refuses(decide, good, texts=("action",))
 
 
 # -- as an actor --

@@ -37,8 +37,9 @@ from ._actors import AgentActor, Said
 from ._capture import captured
 from ._opening import imported, opened
 from ._questions import Question, decided, denial_of
+from ._resuming import check_has, check_resuming
 from ._served import correlation_of
-from ._settings import APPROVAL_CHARS, CONTENT_CHARS
+from ._settings import APPROVAL_CHARS, CONTENT_CHARS, name_of
 from .recorder import Recorder
 from .verdict import Verdict
 
@@ -109,11 +110,12 @@ async def decide(
     denial, and the task may be asked to go on later. Raises :class:`~hubwire.errors.ConfigurationError` for a context
     without a task, and for what is no recorder.
     """
-    if not isinstance(recorder, Recorder):
-        raise ConfigurationError("decide(): its first argument is a recorder, as a2a.record(hub) returns it")
-    task_id = getattr(context, "task_id", None)
+    check_resuming("decide", recorder, may_repeat=may_repeat)
+    check_has("decide", context, "RequestContext, as executors are given it", "task_id")
+    task_id = context.task_id
     if type(task_id) is not str or not task_id:
         raise ConfigurationError("decide() takes the RequestContext of an executor, which has the id of its task")
+    name_of("decide(): action", action)
     copy = captured(arguments, APPROVAL_CHARS)
     digest = hashlib.sha256(json.dumps(copy, sort_keys=True).encode()).hexdigest()[:32]
     question = Question(

@@ -33,6 +33,8 @@ from ._actors import AgentActor, Said
 from ._capture import CUT
 from ._opening import imported, opened
 from ._questions import Question, call_key, decided, denial_of, note_decided, was_decided
+from ._resuming import check_has, check_resuming
+from ._settings import flag
 from .recorder import Recorder
 
 __all__ = ("PydanticAIRecorder", "from_pydantic_ai", "record", "resume")
@@ -61,9 +63,10 @@ def record(hub: Hub | HubThread, *, asks: bool = False, **settings: Any) -> Pyda
     :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, it returns the same recorder.
     """
     imported("pydantic_ai.capabilities", "pydantic_ai")
+    flag("record(): asks", asks)
 
     def install(recorder: PydanticAIRecorder) -> None:
-        recorder.capability = _capability_class()(recorder, asks=asks is True)
+        recorder.capability = _capability_class()(recorder, asks=asks)
 
     return opened(hub, "pydantic-ai", install, kind=PydanticAIRecorder, **settings)
 
@@ -79,6 +82,9 @@ async def resume(recorder: Recorder, agent: Any, result: Any, *, may_repeat: boo
     Raises what the run raises, and :class:`~hubwire.errors.HubClosed` if the hub ends before it has decided: then the
     run still waits.
     """
+    check_resuming("resume", recorder, may_repeat=may_repeat)
+    check_has("resume", agent, "agent of Pydantic AI", "run", "name")
+    check_has("resume", result, "result of a run: give what agent.run(...) has returned", "output", "all_messages")
     deferred = imported("pydantic_ai", "pydantic_ai")
     while isinstance(result.output, deferred.DeferredToolRequests) and not result.output.calls:
         messages = result.all_messages()
