@@ -35,6 +35,7 @@ from hubwire.runtimes.a2a import A2ARecorder, decide, from_a2a, record
 from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder as Heard, RuntimeContract
 from hubwire.testing.runtimes import ANSWER, approve_all, check_pairs, of
+from support.resuming import refuses
 
 CARD = pb.AgentCard(
     name="team",
@@ -321,6 +322,55 @@ async def test_of_large_data_no_more_is_looked_at_than_is_kept() -> None:
     assert len(json.dumps(turn.content_preview)) < 5_000
 
 
+class Said:
+    """A queue of events that keeps none, and the context of a request that was not read."""
+
+    task_id = context_id = "task-1"
+    message = current_task = None
+    call_context = ServerCallContext()
+
+    async def enqueue_event(self, event: Any) -> None:
+        pass
+
+
+async def test_a_task_that_is_executed_twice_at_a_time_is_two_turns() -> None:
+    """When the one has ended, the other is still cancelled as what it is."""
+    began, goes_on, over = anyio.Event(), anyio.Event(), anyio.Event()
+    first = True
+
+    class Twice(AgentExecutor):
+        async def execute(self, context: Any, event_queue: Any) -> None:
+            nonlocal first
+            is_first, first = first, False
+            began.set()
+            await (goes_on if is_first else over).wait()
+
+        async def cancel(self, context: Any, event_queue: Any) -> None:
+            await TaskUpdater(event_queue, context.task_id, context.context_id).cancel()
+            over.set()
+
+    async def work(recorder: A2ARecorder) -> None:
+        executor = recorder.executor(Twice(), agent="planner")
+        async with anyio.create_task_group() as tasks:
+            one = asyncio.ensure_future(executor.execute(Said(), Said()))
+            await began.wait()
+            tasks.start_soon(executor.execute, Said(), Said())
+            await anyio.wait_all_tasks_blocked()
+            goes_on.set()
+            await one
+            await executor.cancel(Said(), Said())
+        assert executor._open == {}
+
+    events = await recorded(work)
+    assert [event.kind for event in events if event.kind.startswith("turn.")] == [
+        "turn.started",
+        "turn.started",
+        "turn.ended",
+        "turn.failed",
+    ]
+    assert of(events, "turn.failed")[0].error_type == "CancelledError"
+
+
 async def test_a_server_that_cancels_a_task_has_not_ended_it() -> None:
     started = anyio.Event()
 
@@ -467,8 +517,14 @@ async def test_decide_says_what_it_takes(context: Any) -> None:
     async with Hub() as hub, record(hub) as recorder:
         with pytest.raises(ConfigurationError, match="RequestContext"):
             await decide(recorder, context, "deploy")
-        with pytest.raises(ConfigurationError, match="its first argument is a recorder"):
+        with pytest.raises(ConfigurationError, match="is no recorder"):
             await decide(context, requested("go"), "deploy")
+
+
+async def test_decide_refuses_what_is_wrong_in_any_argument() -> None:
+    async with Hub() as hub, record(hub) as recorder:
+        good = {"recorder": recorder, "context": requested("go"), "action": "deploy", "may_repeat": False}
+        await refuses(decide, good, texts=("action",))
 
 
 # -- as an actor --

@@ -35,6 +35,7 @@ from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder as Heard, RuntimeContract
 from hubwire.testing.runtimes import ANSWER, approve_all, check_pairs, of
 from support.agent_framework_team import Scripted, call, deploy, middleware, say, team
+from support.resuming import refuses
 
 
 class TestAgentFramework(RuntimeContract):
@@ -479,6 +480,16 @@ async def test_resume_without_a_session_says_what_it_needs() -> None:
         response = await agent.run("go")
         with pytest.raises(ConfigurationError, match="create_session"):
             await resume(recorder, agent, response, session=None)
+
+
+async def test_resume_refuses_what_is_wrong_in_any_argument() -> None:
+    async with Hub() as hub, record(hub) as recorder:
+        agent = agent_of(recorder, Scripted([say("ok")]))
+        session = agent.create_session()
+        response = await agent.run("go", session=session)
+        good = {"recorder": recorder, "agent": agent, "response": response, "session": session, "may_repeat": False}
+        assert await resume(**good) is response
+        await refuses(resume, good)
 
 
 # -- actors --

@@ -31,6 +31,7 @@ from hubwire.runtimes.agno import AgnoRecorder, from_agno, record, resume
 from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder as Heard, RuntimeContract
 from hubwire.testing.runtimes import ANSWER, approve_all, check_pairs, of
+from support.resuming import refuses
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Agno's own code
 
@@ -560,5 +561,13 @@ async def test_resume_says_what_it_takes(given: Any) -> None:
     async with Hub() as hub, record(hub) as recorder:
         with pytest.raises(ConfigurationError, match=r"what agent\.run\(\) or arun\(\) has returned"):
             await resume(recorder, agent_of(), given)
-        with pytest.raises(ConfigurationError, match="its first argument is a recorder"):
+        with pytest.raises(ConfigurationError, match="is no recorder"):
             await resume(given, agent_of(), given)
+
+
+async def test_resume_refuses_what_is_wrong_in_any_argument() -> None:
+    async with Hub() as hub, record(hub) as recorder:
+        agent = agent_of("ok")
+        good = {"recorder": recorder, "agent": agent, "response": await agent.arun("go"), "may_repeat": False}
+        assert await resume(**good) is good["response"]
+        await refuses(resume, good)

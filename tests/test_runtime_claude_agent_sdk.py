@@ -579,7 +579,7 @@ async def test_of_a_hundred_thousand_calls_nothing_is_left() -> None:
         for each in (PROMPT, before("f", f"c{n}"), after("f", f"c{n}", "x"), before("g", f"d{n}"), stops()):
             await hook({**said, **each}, None, None)
     (session,) = recorder._sessions.values()
-    assert (len(session._turns), len(session._calls), len(session._answers)) == (0, 0, 0)
+    assert (len(session._turns), len(session._calls), len(session._answers._open)) == (0, 0, 0)
     assert len(session._ended) <= 100
     assert recorder.statistics().open <= 100
     recorder.close()

@@ -37,6 +37,7 @@ from hubwire.runtimes.google_adk import GoogleADKRecorder, from_google_adk, reco
 from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder as Heard, RuntimeContract
 from hubwire.testing.runtimes import ANSWER, approve_all, check_pairs, of
+from support.resuming import refuses
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of ADK's own code
@@ -639,7 +640,15 @@ async def test_resume_says_what_it_takes() -> None:
     async with Hub() as hub, record(hub) as recorder:
         given: Any
         for given in (None, 3, "runner"):
-            with pytest.raises(ConfigurationError, match="takes a Runner of google-adk"):
+            with pytest.raises(ConfigurationError, match="is no Runner of google-adk"):
                 await resume(recorder, given, user_id="ann", session_id="s1")
-            with pytest.raises(ConfigurationError, match="its first argument is a recorder"):
+            with pytest.raises(ConfigurationError, match="is no recorder"):
                 await resume(given, given, user_id="ann", session_id="s1")
+
+
+async def test_resume_refuses_what_is_wrong_in_any_argument() -> None:
+    async with Hub() as hub, record(hub) as recorder:
+        runner = runner_of(LlmAgent(name="coder", model=scripted(text("ok"))), recorder)
+        good = {"recorder": recorder, "runner": runner, "user_id": "ann", "session_id": "s1", "may_repeat": False}
+        assert await resume(**good) == []
+        await refuses(resume, good, texts=("user_id", "session_id"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import Any
 
 import anyio
@@ -24,6 +25,7 @@ from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder as Heard
 from hubwire.testing.runtimes import ANSWER, approve_all, of
 from support.langgraph_team import ASKED, asking, call, calls, denied, kinds, new_thread, recorded, reviewed, team
+from support.resuming import refuses
 
 
 async def test_what_is_denied_is_never_called_and_the_model_hears_why() -> None:
@@ -322,3 +324,17 @@ async def test_values_of_interrupts_may_be_anything() -> None:
 
     events = await recorded(work)
     assert {event.action for event in of(events, "approval.requested")} == {"ask"}
+
+
+async def test_resume_refuses_what_is_wrong_in_any_argument() -> None:
+    async def blocking(**given: Any) -> Any:
+        return await asyncio.to_thread(functools.partial(resume_blocking, **given))
+
+    blocking.__name__ = "resume_blocking"
+    async with Hub() as hub, record(hub) as recorder:
+        graph, config = reviewed("done"), new_thread()
+        await graph.ainvoke(ASKED, config)
+        good = {"recorder": recorder, "graph": graph, "config": config, "answer": lambda *_: True, "may_repeat": False}
+        for call_of in (resume, blocking):
+            assert (await call_of(**good))["messages"][-1].content == "done"
+            await refuses(call_of, good)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
+import itertools
 import json
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 import pytest
@@ -18,14 +20,17 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # or its import a
 pytest.importorskip("litellm", reason="LiteLLM is not installed: pip install 'hubwire[litellm]'")
 
 import litellm
+from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
 
 from hubwire import Event, Hub, HubThread, scope
 from hubwire.listeners import AuditLog
 from hubwire.runtimes import Recorder
 from hubwire.runtimes.litellm import record
 from hubwire.stores import MemoryStore
-from hubwire.testing import Recorder as Heard
-from hubwire.testing.runtimes import check_pairs, of
+from hubwire.testing import Recorder as Heard, RuntimeContract
+from hubwire.testing.runtimes import ANSWER, check_pairs, of
+
+_jobs = itertools.count(1)
 
 MESSAGES = [{"role": "user", "content": "mend the build"}]
 
@@ -38,6 +43,40 @@ async def complete(**settings: Any) -> Any:
 
 def complete_blocking(**settings: Any) -> Any:
     return litellm.completion("gpt-4o", MESSAGES, **{"mock_response": "done", **settings})
+
+
+class TestLiteLLM(RuntimeContract):
+    lacks: ClassVar = {
+        "turns": "it knows no agents",
+        "tools": "the program calls them",
+        "approval": "it calls no tools that a person could approve",
+        "hand_over": "it knows no agents",
+        "cancelling": "it tells no callback that a call was cancelled",
+    }
+
+    def record(self, hub: Hub | HubThread, **settings: Any) -> Recorder:
+        return record(hub, **settings)
+
+    async def run_job(self, recorder: Recorder | None, *, asks: bool = True) -> str:
+        with scope(correlation_id=f"job-{next(_jobs)}"):
+            for answer in ("search", "lint", ANSWER):
+                said = await complete(mock_response=answer, metadata={"agent": "planner"})
+        await told(recorder)
+        return str(said.choices[0].message.content)
+
+    async def run_failing(self, recorder: Recorder | None) -> type[BaseException]:
+        with pytest.raises(litellm.exceptions.InternalServerError) as caught:
+            await complete(mock_response=Exception("no model here"), metadata={"agent": "planner"})
+        await told(recorder)
+        return caught.type
+
+
+async def told(recorder: Recorder | None) -> None:
+    """Return when LiteLLM has told its callbacks of what has ended: it does so in tasks and threads of its own."""
+    await GLOBAL_LOGGING_WORKER.flush()
+    with anyio.move_on_after(20):
+        while recorder is not None and not recorder.is_closed and recorder.statistics().open:  # noqa: ASYNC110 - as above
+            await anyio.sleep(0.001)
 
 
 async def recorded(work: Callable[[], Any], ends: int = 1, **settings: Any) -> list[Event]:
@@ -268,9 +307,141 @@ async def test_a_call_that_is_tried_again_is_one_call(address: str) -> None:
     assert "build log" in str(of(events, "model.completed")[0].response)
 
 
+async def test_a_fallback_is_a_call_of_its_own() -> None:
+    """It has the id and the details of the one that failed: the log must not end with the failure."""
+
+    async def work() -> None:
+        said = await complete(
+            mock_response="litellm.RateLimitError", fallbacks=[{"model": "gpt-4", "mock_response": "from the other"}]
+        )
+        assert said.choices[0].message.content == "from the other"
+
+    events = await recorded(work, ends=2)
+    assert kinds(events) == ["model.called", "model.failed", "model.called", "model.completed"]
+    assert of(events, "model.completed")[0].response == "from the other"
+    first, second = (event.call_id.rpartition(":") for event in of(events, "model.called"))
+    assert (first[0], first != second) == (second[0], True)
+
+
+async def test_calls_with_one_id_are_several_calls() -> None:
+    async def work() -> None:
+        await asyncio.gather(*(complete(litellm_call_id="mine", mock_response=f"answer {n}") for n in range(5)))
+
+    events = await recorded(work, ends=5)
+    assert {event.response for event in of(events, "model.completed")} == {f"answer {n}" for n in range(5)}
+
+
+async def test_a_call_that_never_reached_a_model_is_an_error_and_no_call() -> None:
+    heard = Heard()
+
+    async def work() -> None:
+        with pytest.raises(litellm.exceptions.Timeout):
+            await complete(mock_timeout=True, timeout=0.01, metadata={"agent": "planner"})
+
+    async with Hub(listeners=[heard]) as hub, record(hub):
+        await work()
+        await heard.wait_for("error.raised")
+    (error,) = of(heard.events, "error.raised")
+    assert error.error_type == "Timeout"
+    assert error.error_context["model"] == "gpt-4o"
+    assert kinds(heard.events) == []
+
+
+def test_an_end_without_a_beginning_is_a_call_and_one_that_is_told_twice_is_one() -> None:
+    """As of an answer from a cache, which LiteLLM tells of when it is there."""
+    heard = Heard()
+    with HubThread(Hub(listeners=[heard])) as thread, record(thread) as recorder:
+        logger = the_logger()
+        details = {"litellm_call_id": "1", "model": "gpt-4o", "messages": MESSAGES, "cache_hit": True}
+        began, ended = (dt.datetime.now(dt.UTC) - dt.timedelta(seconds=each) for each in (3, 1))
+        for _ in range(2):
+            logger.log_success_event(details, litellm.ModelResponse(), began, ended)
+        recorder.flush_blocking(30)
+    assert kinds(heard.events) == ["model.called", "model.completed"]
+    (completed,) = of(heard.events, "model.completed")
+    assert completed.metadata["cache_hit"] == 1
+    assert completed.duration_ms == pytest.approx(2000, abs=1)
+
+
+class Evil(BaseException):
+    pass
+
+
+class Trap:
+    """Raises what no adapter expects, however it is looked at."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise Evil(name)
+
+    def __str__(self) -> str:
+        raise Evil
+
+
+async def test_what_raises_when_it_is_looked_at_does_not_reach_litellm() -> None:
+    async with Hub() as hub, record(hub) as recorder:
+        logger = the_logger()
+        for odd in (Trap(), {"litellm_call_id": Trap()}, {"litellm_params": Trap(), "litellm_call_id": "2"}):
+            logger.log_pre_api_call(odd, odd, odd)
+            logger.log_success_event(odd, odd, odd, odd)
+            logger.log_failure_event(odd, odd, odd, odd)
+            await logger.async_log_success_event(odd, odd, odd, odd)
+            await logger.async_log_failure_event(odd, odd, odd, odd)
+        assert recorder.statistics().failures > 0
+
+
+@pytest.mark.slow
+def test_of_100_000_calls_that_never_end_a_bounded_number_is_remembered() -> None:
+    recorder = record(Hub())
+    logger = the_logger()
+    (calls,) = [cell.cell_contents for cell in logger.log_pre_api_call.__closure__]
+    kept = [{"litellm_call_id": f"{n}"} for n in range(100_000)]
+    for details in kept:
+        logger.log_pre_api_call("gpt-4o", MESSAGES, details)
+    assert len(calls._open) <= 20_000
+    for details in kept:
+        logger.log_success_event(details, None, None, None)
+    assert (len(calls._open), len(calls._ended)) == (0, 1_000)
+    recorder.close()
+
+
+async def test_a_hub_that_fails_in_the_middle_of_a_stream_is_not_noticed() -> None:
+    hub = Hub()
+    await hub.start()
+    with record(hub):
+        stream = await complete(stream=True, mock_response="one two three four")
+        pieces = [await anext(stream)]
+        await hub.abort()
+        pieces += [piece async for piece in stream]
+    assert "".join(piece.choices[0].delta.content or "" for piece in pieces) == "one two three four"
+
+
+async def test_a_stream_that_is_left_is_no_answer() -> None:
+    async def work() -> None:
+        stream = await complete(stream=True, mock_response="one two three four")
+        await anext(stream)
+        await stream.aclose()
+
+    assert kinds(await recorded(work, ends=0)) == ["model.called", "model.abandoned"]
+
+
+async def test_secrets_in_errors_names_and_requests_are_redacted() -> None:
+    secret = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGH"
+
+    async def work() -> None:
+        with pytest.raises(litellm.exceptions.InternalServerError):
+            said = [{"role": "user", "content": f"my key is {secret}"}]
+            await litellm.acompletion("gpt-4o", said, mock_response=Exception(f"{secret} is wrong"))
+
+    assert secret not in str(await recorded(work, content=True))
+
+
+def the_logger() -> Any:
+    return [each for each in litellm.callbacks if "Hubwire" in type(each).__name__][-1]
+
+
 def test_a_recorder_that_is_asked_oddly_is_not_noticed() -> None:
     recorder = record(Hub())
-    (logger,) = [each for each in litellm.callbacks if "Hubwire" in type(each).__name__]
+    logger = the_logger()
     for odd in (None, 3, object(), {"litellm_call_id": object()}, {"litellm_params": 4, "litellm_call_id": "1"}):
         logger.log_pre_api_call(odd, odd, odd)
         logger.log_success_event(odd, odd, odd, odd)

@@ -213,6 +213,29 @@ async def test_cancelled_in_parallel_tools_all_has_failed_as_cancelled() -> None
     assert seen.of("turn.ended") == seen.of("turn.abandoned") == []
 
 
+@pytest.mark.parametrize("stops", [True, False])
+async def test_a_run_that_is_stopped_after_a_turn_has_not_ended_well(stops: bool) -> None:
+    async with recorded() as seen:
+        agent = solo([call("search", "s", query="x")], [says("the answer")], tools=[search])
+        run = agents.Runner.run_streamed(agent, "go")
+        async for _ in run.stream_events():
+            if stops:
+                run.cancel(mode="after_turn")
+    assert [each.tool for each in seen.of("tool.completed")] == ["search"]
+    assert [each.content for each in seen.of("turn.ended")] == ([] if stops else ["the answer"])
+    stopped = [(each.error_type, each.error_message) for each in seen.of("turn.failed")]
+    assert stopped == ([("CancelledError", "the run was stopped after this turn")] if stops else [])
+
+
+async def test_an_answer_that_came_when_the_run_was_stopped_is_an_answer() -> None:
+    async with recorded() as seen:
+        run = agents.Runner.run_streamed(solo([says("the answer")]), "go")
+        async for event in run.stream_events():
+            if event.type == "raw_response_event":  # its last turn has begun
+                run.cancel(mode="after_turn")
+    assert [each.content for each in seen.of("turn.ended")] == ["the answer"]
+
+
 async def test_an_agent_as_a_tool_is_recorded_once_and_below_its_call() -> None:
     """Hooks of a run do not reach it by themselves."""
     inner = agents.Agent(

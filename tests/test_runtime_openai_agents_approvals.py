@@ -15,6 +15,7 @@ from hubwire.listeners.audit import AuditLog, verify
 from hubwire.runtimes import openai_agents
 from hubwire.stores import MemoryStore
 from support.openai_team import agents, answered, call, deploy, recorded, says, scripted, search, solo
+from support.resuming import refuses
 
 
 async def answer_next(hub: Hub, *, is_passed: bool = True, reason: str = "", count: int = 1) -> list[Any]:
@@ -276,8 +277,11 @@ async def test_wrong_arguments_are_refused() -> None:
                 await openai_agents.resume(seen.recorder, agent, wrong)
             with pytest.raises(ConfigurationError, match=r"decide\(\)"):
                 await openai_agents.decide(seen.recorder, wrong)
-        with pytest.raises(ConfigurationError, match=r"as record\(hub\) returns it"):
+        with pytest.raises(ConfigurationError, match=r"what record\(hub\) returns"):
             await openai_agents.resume(seen.hub, agent, result)  # type: ignore[arg-type]
+        good = {"recorder": seen.recorder, "waiting": result, "may_repeat": False}
+        await refuses(openai_agents.decide, good)
+        await refuses(openai_agents.resume, {**good, "agent": agent})
     assert seen.of("approval.requested") == []
 
 

@@ -28,13 +28,14 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import RequestUsage
 
 from hubwire import Event, Hub, HubThread
-from hubwire.errors import CommandRejected, HubClosed
+from hubwire.errors import CommandRejected, ConfigurationError, HubClosed
 from hubwire.listeners import AuditLog
 from hubwire.runtimes import Recorder
 from hubwire.runtimes.pydantic_ai import PydanticAIRecorder, from_pydantic_ai, record, resume
 from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder as Heard, RuntimeContract
 from hubwire.testing.runtimes import ANSWER, approve_all, check_pairs, of
+from support.resuming import refuses
 
 Script = list[list[Any]]
 
@@ -669,3 +670,14 @@ async def test_a_run_whose_hub_cannot_be_asked_ends_with_what_it_waits_for(is_fu
             await work(hub, CommandRejected, queue_max=1)
     else:
         await work(Hub(), HubClosed)
+
+
+async def test_resume_refuses_what_is_wrong_in_any_argument() -> None:
+    async with Hub() as hub:
+        with pytest.raises(ConfigurationError, match="asks is True or False"):
+            record(hub, asks=1)  # type: ignore[arg-type]
+        with record(hub) as recorder:
+            agent = Agent(FunctionModel(lambda *_: ModelResponse(parts=[TextPart("ok")])))
+            good = {"recorder": recorder, "agent": agent, "result": await agent.run("go"), "may_repeat": False}
+            assert await resume(**good) is good["result"]
+            await refuses(resume, good)

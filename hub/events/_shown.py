@@ -64,7 +64,9 @@ def is_a(value: object, kind: type | tuple[type, ...]) -> bool:
     """Tell whether a value is of a class; its ``__class__`` may be a property that raises."""
     try:
         return isinstance(value, kind)
-    except Exception:  # noqa: BLE001 - then it is refused
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - then it is refused
         return False
 
 

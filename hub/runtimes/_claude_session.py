@@ -14,6 +14,7 @@ from uuid import uuid4
 import attrs
 
 from ..clock import SystemClock
+from ._claude_answers import Answers, Turn
 from .recorder import Recorder
 
 __all__ = ("Session",)
@@ -23,33 +24,9 @@ _time_of_day = SystemClock()
 _TURNS_MAX: Final = 16
 """How many turns of a session may wait for messages that the program has not read."""
 _ENDED_MAX: Final = 100
-_ANSWERS_MAX: Final = 1000
 _HELD_SECONDS: Final = 5.0
 _STOPPED: Final = "stopped while running"
 """Says Claude Code of a call that was interrupted; of one that was refused, it does not."""
-
-
-@attrs.define(slots=True, eq=False)
-class _Turn:
-    """A turn of the session's own agent."""
-
-    key: str
-    prompt_id: str
-    subagents: dict[str, str] = attrs.field(factory=dict)
-    """Keys of the turns of subagents that have not ended, by their id."""
-    told: dict[str, Any] | None = None
-    """What its hook has said at its end."""
-    told_at: float = 0.0
-    ending: tuple[Any, float] | None = None
-    """Its answer and when it came, while subagents still run in the background."""
-    tokens: dict[str, int] = attrs.field(factory=dict)
-    """What the answers of its own agent have told."""
-
-    @property
-    def error(self) -> str | None:
-        if self.told is None or self.told.get("hook_event_name") != "StopFailure":
-            return None
-        return str(self.told.get("last_assistant_message") or self.told.get("error") or "the turn failed")
 
 
 @attrs.define(slots=True, eq=False)
@@ -57,19 +34,8 @@ class _Call:
     """A call of a tool that was announced and has not ended."""
 
     key: str
-    turn: _Turn
+    turn: Turn
     parent: str
-
-
-@attrs.define(slots=True, eq=False)
-class _Answer:
-    """An answer of a model, which comes as several messages."""
-
-    key: str
-    turn: _Turn
-    blocks: list[Any] = attrs.field(factory=list)
-    usage: dict[str, Any] = attrs.field(factory=dict)
-    is_own: bool = True
 
 
 class Session:
@@ -78,18 +44,16 @@ class Session:
     def __init__(self, recorder: Recorder, session_id: str) -> None:
         self._recorder: Recorder = recorder
         self._id: str = session_id
-        self._turns: list[_Turn] = []
+        self._turns: list[Turn] = []
         """Those that have not ended, the oldest first."""
-        self._lingering: list[_Turn] = []
+        self._lingering: list[Turn] = []
         """Those that have answered, and whose subagents have not ended."""
         self._ended: dict[str, None] = {}
         """Ids of prompts whose turns have ended."""
         self._calls: dict[str, _Call] = {}
         self._agents: dict[str, str] = {}
         """Ids of subagents, by the call that has started each."""
-        self._answers: dict[str, _Answer] = {}
-        """By the turn that they belong to; of each agent, one comes at a time."""
-        self._answered: dict[str, None] = {}
+        self._answers = Answers(recorder, session_id, self._reader)
         self._spent: float = 0.0
         self.is_read: bool = False
         """Whether the program reads its messages through the recorder."""
@@ -126,15 +90,15 @@ class Session:
             self._close(self._turns[0], None if self._turns[0].told else "its end was not told")
         self._begin_turn(given.get("prompt_id"), given.get("prompt"))
 
-    def _begin_turn(self, prompt_id: Any, prompt: Any = None) -> _Turn:
+    def _begin_turn(self, prompt_id: Any, prompt: Any = None) -> Turn:
         prompt_id = prompt_id if isinstance(prompt_id, str) and prompt_id else uuid4().hex
         key = f"{self._id}:{prompt_id}"
-        turn = _Turn(f"{key}:{uuid4().hex[:8]}" if prompt_id in self._ended else key, prompt_id)
+        turn = Turn(f"{key}:{uuid4().hex[:8]}" if prompt_id in self._ended else key, prompt_id)
         self._turns.append(turn)
         self._recorder.begin_turn(turn.key, prompt=prompt, session=self._id, correlation=self._id)
         return turn
 
-    def _open_turn_of(self, given: Mapping[str, Any]) -> _Turn | None:
+    def _open_turn_of(self, given: Mapping[str, Any]) -> Turn | None:
         prompt_id, agent_id = given.get("prompt_id"), given.get("agent_id")
         for turn in self._lingering:
             if agent_id is not None and (agent_id in turn.subagents or turn.prompt_id == prompt_id):
@@ -144,10 +108,10 @@ class Session:
                 return turn
         return None
 
-    def _turn_of(self, given: Mapping[str, Any]) -> _Turn:
+    def _turn_of(self, given: Mapping[str, Any]) -> Turn:
         return self._open_turn_of(given) or self._begin_turn(given.get("prompt_id"))
 
-    def _subagent(self, turn: _Turn, given: Mapping[str, Any]) -> str:
+    def _subagent(self, turn: Turn, given: Mapping[str, Any]) -> str:
         agent_id = str(given.get("agent_id"))
         key = f"{turn.key}:{agent_id}"
         if agent_id not in turn.subagents:
@@ -158,7 +122,7 @@ class Session:
     def _subagent_stopped(self, given: Mapping[str, Any]) -> None:
         for turn in (*self._lingering, *self._turns):
             if (key := turn.subagents.pop(str(given.get("agent_id")), None)) is not None:
-                self._flush(key)
+                self._answers.flush(key)
                 self._drop_calls(lambda call, key=key: call.parent == key)  # type: ignore[misc]
                 self._recorder.end(key, given.get("last_assistant_message"))
                 self._remember(key)
@@ -185,7 +149,7 @@ class Session:
     def _announced(self, given: Mapping[str, Any], call_id: str, *, is_free: bool) -> _Call:
         turn = self._turn_of(given)
         parent = turn.key if given.get("agent_id") is None else self._subagent(turn, given)
-        self._flush(parent)
+        self._answers.flush(parent)
         call = self._calls[call_id] = _Call(f"{self._id}:{call_id}", turn, parent)
         self._recorder.begin_tool(
             call.key,
@@ -212,12 +176,12 @@ class Session:
 
     # -- the end of a turn --
 
-    def _settle(self, turn: _Turn) -> None:
+    def _settle(self, turn: Turn) -> None:
         """End a turn that has said its end, if neither a subagent nor its result is waited for."""
         if turn.told is not None and not turn.subagents and not self.is_read:
             self._close(turn, None)
 
-    def _close(self, turn: _Turn, error: object, answer: Any = None, *, is_told: bool = False) -> None:
+    def _close(self, turn: Turn, error: object, answer: Any = None, *, is_told: bool = False) -> None:
         """End a turn, with an error, with an answer, or unless ``is_told``, as its hook has said."""
         at = None
         if turn.told is not None and error is None and not is_told:
@@ -228,7 +192,7 @@ class Session:
         if error is None:
             turn.ending = answer, at or _time_of_day.now_ns() / 1e9
             if turn.subagents:
-                self._flush(turn.key)
+                self._answers.flush(turn.key)
                 self._drop_calls(lambda call: call.parent == turn.key)
                 self._lingering.append(turn)
                 if len(self._lingering) > _TURNS_MAX:
@@ -236,12 +200,12 @@ class Session:
                 return
         self._finish(turn, error, at)
 
-    def _finish(self, turn: _Turn, error: object = None, at: float | None = None) -> None:
+    def _finish(self, turn: Turn, error: object = None, at: float | None = None) -> None:
         """Record the end of a turn, and of what is open in it."""
         if turn in self._lingering:
             self._lingering.remove(turn)
         for key in (turn.key, *turn.subagents.values()):
-            self._flush(key)
+            self._answers.flush(key)
         self._drop_calls(lambda call: call.turn is turn)
         for key in turn.subagents.values():
             self._recorder.fail(key, error or "its end was not told")
@@ -282,9 +246,9 @@ class Session:
         if name == "TaskStartedMessage":
             self._agents[str(message.tool_use_id)] = str(message.task_id)
         elif name == "AssistantMessage":
-            self._said(message)
+            self._answers.said(message)
         elif name == "StreamEvent":
-            self._streamed(message)
+            self._answers.streamed(message)
         elif name == "ResultMessage":
             self._result(message)
 
@@ -300,7 +264,7 @@ class Session:
             else:
                 self._recorder.discard(call.key, "it was refused")
 
-    def _reader(self, message: Any) -> tuple[_Turn, str] | None:
+    def _reader(self, message: Any) -> tuple[Turn, str] | None:
         """Return the turn that a message is of, and the key of the agent's that speaks."""
         if (above := message.parent_tool_use_id) is not None:
             agent_id = self._agents.get(above, "")
@@ -314,75 +278,6 @@ class Session:
             self._begin_turn(None)
         return self._turns[0], self._turns[0].key
 
-    def _answer(self, message: Any, answer_id: str, model: str) -> _Answer | None:
-        if (reader := self._reader(message)) is None:
-            return None
-        turn, parent = reader
-        key = f"{self._id}:{answer_id}"
-        if (there := self._answers.get(parent)) is not None and there.key == key:
-            return there
-        self._flush(parent)
-        if key in self._answered:
-            return None
-        self._answered[key] = None
-        if len(self._answered) > _ANSWERS_MAX:
-            del self._answered[next(iter(self._answered))]
-        answer = self._answers[parent] = _Answer(key, turn, is_own=parent == turn.key)
-        self._recorder.begin_model(key, model, parent=parent, call_id=answer_id)
-        return answer
-
-    def _said(self, message: Any) -> None:
-        answer_id = message.message_id or message.uuid
-        if answer_id is None or (message.model == "<synthetic>" and message.error is None):
-            return  # what Claude Code says itself, as to a command
-        if (answer := self._answer(message, answer_id, message.model)) is None:
-            return
-        blocks = [_block(block) for block in message.content if type(block).__name__ != "ThinkingBlock"]
-        if message.error is not None:
-            said = "; ".join(block for block in blocks if isinstance(block, str))
-            self._drop_answer(answer)
-            self._recorder.fail(answer.key, said or str(message.error), kind="ModelError")
-            return
-        answer.blocks += blocks
-        usage = dict(message.usage or {})
-        if message.stop_reason is None:
-            usage.pop("output_tokens", None)  # it is of the answer's beginning
-        answer.usage = {**usage, **answer.usage}
-
-    def _streamed(self, message: Any) -> None:
-        event = message.event
-        kind = event.get("type")
-        if kind == "message_start":
-            begun = event["message"]
-            self._answer(message, begun["id"], begun.get("model", ""))
-            return
-        reader = self._reader(message)
-        answer = None if reader is None else self._answers.get(reader[1])
-        if answer is None:
-            return
-        if kind == "content_block_delta" and isinstance(text := event["delta"].get("text"), str):
-            self._recorder.stream(answer.key, text)
-        elif kind == "message_delta":
-            answer.usage |= {name: n for name, n in (event.get("usage") or {}).items() if isinstance(n, int)}
-
-    def _drop_answer(self, answer: _Answer) -> None:
-        for parent, there in tuple(self._answers.items()):
-            if there is answer:
-                del self._answers[parent]
-
-    def _flush(self, parent: str) -> None:
-        """End the answer that an agent's model has given."""
-        if (answer := self._answers.pop(parent, None)) is None:
-            return
-        usage = answer.usage
-        tokens = {name: usage.get(name) for name in ("input_tokens", "output_tokens")}
-        if answer.is_own:
-            for name, number in tokens.items():
-                answer.turn.tokens[name] = answer.turn.tokens.get(name, 0) + (number or 0)
-        cached = usage.get("cache_read_input_tokens")
-        extra = {"cache_read_input_tokens": cached} if cached else None
-        self._recorder.end(answer.key, answer.blocks, extra=extra, **tokens)
-
     def _result(self, message: Any) -> None:
         cost = message.total_cost_usd or 0.0
         more = cost - self._spent if cost >= self._spent else cost  # it is a sum, which begins anew with the program
@@ -391,7 +286,7 @@ class Session:
             return
         for before in self._turns[: self._turns.index(turn)]:
             self._close(before, None if before.told else "its end was not told")
-        self._flush(turn.key)
+        self._answers.flush(turn.key)
         usage = message.usage or {}
         tokens = {
             name: max(0, usage[name] - turn.tokens.get(name, 0))
@@ -410,7 +305,7 @@ class Session:
         else:
             self._close(turn, None, message.result, is_told=True)
 
-    def _resulting(self, message: Any) -> _Turn | None:
+    def _resulting(self, message: Any) -> Turn | None:
         """Return the turn whose result it is; None if it has ended already."""
         if not self._turns:
             self._unread = max(0, self._unread - 1)
@@ -427,10 +322,3 @@ class Session:
             return self._turns[0]
         self._unread -= 1
         return None
-
-
-def _block(block: Any) -> Any:
-    if (text := getattr(block, "text", None)) is not None:
-        return text
-    fields = {name: getattr(block, name, None) for name in ("id", "name", "input")}
-    return {name: value for name, value in fields.items() if value is not None}

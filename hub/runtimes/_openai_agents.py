@@ -187,6 +187,8 @@ class Watch:
             self._fail(key, seen, error)
         elif seen.outcome is NONE and span.error is not None:
             self._fail(key, seen, text_of_error(span.error))
+        elif seen.outcome is NONE and seen.run is not None and seen.run.is_stopped:
+            self.tell(lambda to: to.fail(key, "the run was stopped after this turn", kind="CancelledError"))
         else:
             answer = None if seen.outcome is NONE or withholds(seen) else seen.outcome
             self.tell(lambda to: to.end(key, answer))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import weakref
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import cache
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -45,7 +47,11 @@ class WatchedRunner:
     def run_streamed(self, starting_agent: Any, input: Any, **options: Any) -> Any:  # noqa: A002
         entered = self._enter(input, options)
         try:
-            return self.inner.run_streamed(starting_agent, input, **options)
+            result = self.inner.run_streamed(starting_agent, input, **options)
+            if entered is not None and (run := run_of_here.get()) is not None:
+                with suppress(TypeError):  # what a runner of the host's own returns may be no object for it
+                    run.streamed = weakref.ref(result)
+            return result
         finally:
             _leave(entered)
 

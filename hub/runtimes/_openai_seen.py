@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import sys
+import weakref
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
@@ -62,6 +63,14 @@ class Run:
     is_resumed: bool
     root: tuple[str, str | None] | None = None
     """The trace and the span that the spans of its agents are in: those of other runs are elsewhere."""
+    streamed: weakref.ref[Any] | None = None
+    """What a run that is streamed has returned."""
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the program has stopped a streamed run, so that its last agent gives no answer."""
+        result = None if self.streamed is None else self.streamed()
+        return getattr(result, "_cancel_mode", "none") == "after_turn"
 
     def take_prompt(self) -> Any:
         """Return what the run was asked, once: it is the prompt of its first agent."""

@@ -16,7 +16,7 @@ from ._capture import captured
 from ._settings import hub_of
 from .recorder import Recorder
 
-__all__ = ("check_can", "check_recorder", "imported", "opened")
+__all__ = ("check_can", "check_recorder", "has_method", "imported", "opened")
 
 R = TypeVar("R", bound=Recorder)
 
@@ -69,12 +69,18 @@ def imported(module: str, extra: str) -> ModuleType:
 
 def check_can(call: str, value: object, method: str, wanted: str) -> None:
     """Raise unless a value has a method: what the program hands over is known by what it can do."""
-    try:
-        has_it = callable(getattr(value, method, None))
-    except Exception:  # noqa: BLE001 - a value of a program's own class may raise anything when it is looked at
-        has_it = False
-    if not has_it:
+    if not has_method(value, method):
         raise ConfigurationError(f"{call}(): {captured(value, 100)!r} is no {wanted}; it has no {method}()")
+
+
+def has_method(value: object, method: str) -> bool:
+    """Tell whether a value has a method, whatever it does when it is looked at."""
+    try:
+        return callable(getattr(value, method, None))
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - a value of a program's own class may raise anything
+        return False
 
 
 def check_recorder(call: str, recorder: object) -> None:

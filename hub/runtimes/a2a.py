@@ -37,8 +37,9 @@ from ._actors import AgentActor, Said
 from ._capture import captured
 from ._opening import imported, opened
 from ._questions import Question, decided, denial_of
+from ._resuming import check_has, check_resuming
 from ._served import correlation_of
-from ._settings import APPROVAL_CHARS, CONTENT_CHARS
+from ._settings import APPROVAL_CHARS, CONTENT_CHARS, name_of
 from .recorder import Recorder
 from .verdict import Verdict
 
@@ -109,11 +110,12 @@ async def decide(
     denial, and the task may be asked to go on later. Raises :class:`~hubwire.errors.ConfigurationError` for a context
     without a task, and for what is no recorder.
     """
-    if not isinstance(recorder, Recorder):
-        raise ConfigurationError("decide(): its first argument is a recorder, as a2a.record(hub) returns it")
-    task_id = getattr(context, "task_id", None)
+    check_resuming("decide", recorder, may_repeat=may_repeat)
+    check_has("decide", context, "RequestContext, as executors are given it", "task_id")
+    task_id = context.task_id
     if type(task_id) is not str or not task_id:
         raise ConfigurationError("decide() takes the RequestContext of an executor, which has the id of its task")
+    name_of("decide(): action", action)
     copy = captured(arguments, APPROVAL_CHARS)
     digest = hashlib.sha256(json.dumps(copy, sort_keys=True).encode()).hexdigest()[:32]
     question = Question(
@@ -146,14 +148,15 @@ def _wrapped(recorder: A2ARecorder, base: Any, executor: Any, agent: str) -> Any
     class HubwireQueue(queue):  # type: ignore[misc]  # its class is known when it is installed
         """Hands on what an executor says, and has it looked at."""
 
-        def __init__(self, inner: Any, turn: _Turn) -> None:
+        def __init__(self, inner: Any, *turns: _Turn) -> None:
             self._inner = inner
-            self._turn = turn
+            self._turns = turns
 
         async def enqueue_event(self, event: Any) -> None:
             await self._inner.enqueue_event(event)
             try:
-                self._turn.look(event)
+                for turn in self._turns:
+                    turn.look(event)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # noqa: BLE001 - what cannot be read was said all the same
@@ -166,14 +169,15 @@ def _wrapped(recorder: A2ARecorder, base: Any, executor: Any, agent: str) -> Any
         """Tells a recorder what an executor does."""
 
         def __init__(self) -> None:
-            self._open: dict[str, _Turn] = {}
+            self._open: dict[str, list[_Turn]] = {}
+            """The turns of each task that are open: a server may execute one twice at a time."""
 
         async def execute(self, context: Any, event_queue: Any) -> None:
             turn = None if recorder.is_closed else _begun(recorder, context, agent)
             if turn is None:
                 await executor.execute(context, event_queue)
                 return
-            self._open[turn.task_id] = turn
+            self._open.setdefault(turn.task_id, []).append(turn)
             token = _turns.set((*_turns.get(), (recorder, turn.key)))
             try:
                 await executor.execute(context, HubwireQueue(event_queue, turn))
@@ -181,16 +185,19 @@ def _wrapped(recorder: A2ARecorder, base: Any, executor: Any, agent: str) -> Any
                 recorder.fail(turn.key, error)
                 raise
             finally:
-                self._open.pop(turn.task_id, None)
                 _turns.reset(token)
+                turns = self._open[turn.task_id]
+                turns.remove(turn)
+                if not turns:
+                    del self._open[turn.task_id]
             turn.end(recorder)
 
         async def cancel(self, context: Any, event_queue: Any) -> None:
-            turn = self._open.get(f"{context.task_id}")
-            if turn is None:
+            turns = self._open.get(f"{context.task_id}")
+            if not turns:
                 await executor.cancel(context, event_queue)
             else:
-                await executor.cancel(context, HubwireQueue(event_queue, turn))
+                await executor.cancel(context, HubwireQueue(event_queue, *turns))
 
         def __getattr__(self, name: str) -> Any:
             return getattr(executor, name)

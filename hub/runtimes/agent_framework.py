@@ -30,6 +30,7 @@ from ._agent_framework import agent_name, pending_of
 from ._agent_framework_telling import Next, Telling, above, middleware_of
 from ._opening import imported, opened
 from ._questions import Question, decided, denial_of
+from ._resuming import check_has, check_resuming
 from .recorder import Recorder
 
 __all__ = ("AgentFrameworkRecorder", "from_agent_framework", "record", "resume")
@@ -72,10 +73,14 @@ async def resume(
     run still waits.
     """
     framework = imported("agent_framework", "agent_framework")
+    check_resuming("resume", recorder, may_repeat=may_repeat)
+    check_has("resume", agent, "agent of the framework", "run")
+    check_has("resume", response, "response of a run: give what agent.run(...) has returned", "user_input_requests")
     if session is None:
         raise ConfigurationError(
             "resume() needs the session of the run: agent.run(..., session=session), session = agent.create_session()"
         )
+    check_has("resume", session, "session: give what agent.create_session() has returned", "session_id")
     while (requests := pending_of(response)) is not None:
         questions = [_question(recorder, agent, session, each) for each in requests]
         verdicts = await decided(recorder, questions)

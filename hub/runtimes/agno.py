@@ -28,12 +28,12 @@ from uuid import uuid4
 
 from .. import Hub, HubThread
 from ..actors import Turn
-from ..errors import ConfigurationError
 from ._actors import AgentActor, Said
 from ._agno_following import AgnoRecorder, outermost
 from ._agno_methods import unwrap, wrap
 from ._opening import imported, opened
 from ._questions import Question, decided, denial_of
+from ._resuming import check_has, check_resuming
 
 __all__ = ("AgnoRecorder", "from_agno", "record", "resume")
 
@@ -69,12 +69,9 @@ async def resume(
     Raises what the run raises, and :class:`~hubwire.errors.HubClosed` if the hub ends before it has decided: then the
     run still waits, and may be resumed later.
     """
-    if not isinstance(recorder, AgnoRecorder):
-        raise ConfigurationError("resume(): its first argument is a recorder, as agno.record(hub) returns it")
-    if not hasattr(response, "is_paused"):
-        raise ConfigurationError(
-            f"resume(): {type(response).__name__} is no run of Agno: pass what agent.run() or arun() has returned"
-        )
+    check_resuming("resume", recorder, may_repeat=may_repeat, kind=AgnoRecorder)
+    check_has("resume", agent, "agent or team of Agno", "acontinue_run")
+    check_has("resume", response, "run of Agno: pass what agent.run() or arun() has returned", "is_paused")
     while response.is_paused:
         waiting = [each for each in response.active_requirements if each.needs_confirmation]
         await _decide(recorder, agent, response, waiting, may_repeat=may_repeat)

@@ -23,12 +23,13 @@ from typing import Any
 
 from .. import Hub, HubThread
 from ..actors import Turn
-from ..errors import ConfigurationError
 from ._actors import AgentActor, Said
 from ._adk_contents import text_of
 from ._adk_plugin import GoogleADKRecorder, plugin_of
 from ._opening import imported, opened
 from ._questions import Question, decided, denial_of
+from ._resuming import check_has, check_resuming
+from ._settings import name_of
 
 __all__ = ("GoogleADKRecorder", "from_google_adk", "record", "resume")
 
@@ -74,10 +75,10 @@ async def resume(
     Raises what the run raises, and :class:`~hubwire.errors.HubClosed` if the hub ends before it has decided: then the
     session still waits, and may be resumed later.
     """
-    if not isinstance(recorder, GoogleADKRecorder):
-        raise ConfigurationError("resume(): its first argument is a recorder, as google_adk.record(hub) returns it")
-    if not hasattr(runner, "session_service"):
-        raise ConfigurationError(f"resume() takes a Runner of google-adk, not a {type(runner).__name__}")
+    check_resuming("resume", recorder, may_repeat=may_repeat, kind=GoogleADKRecorder)
+    check_has("resume", runner, "Runner of google-adk", "session_service", "app_name", "run_async")
+    name_of("resume(): user_id", user_id)
+    name_of("resume(): session_id", session_id)
     types: Any = imported("google.genai.types", "google_adk")
     events: list[Any] = []
     while True:

@@ -30,12 +30,14 @@ from .. import Hub, HubThread
 from ..actors import Turn
 from ..context import current, scope
 from ..errors import ConfigurationError
+from ..events._shown import is_a
 from ._actors import AgentActor, Said
 from ._langchain import checkpoints_of, correlation_of, following
 from ._langchain_runs import answering
 from ._langchain_values import Suspended, answer_of, output_of, questions_of
 from ._opening import check_can, check_recorder, imported
 from ._questions import Question, counted, decided, decided_blocking
+from ._resuming import check_function, check_resuming
 from .recorder import Recorder
 from .verdict import Verdict
 
@@ -95,9 +97,10 @@ async def resume(
     Raises what the graph raises, and :class:`~hubwire.errors.HubClosed` if the hub ends before it has decided: then the
     graph still waits.
     """
-    check_recorder("resume", recorder)
+    check_resuming("resume", recorder, may_repeat=may_repeat)
+    check_function("resume", "answer", answer)
     check_can("resume", graph, "aget_state", "compiled graph")
-    result, thread = None, _thread_of(config)
+    result, thread = None, _thread_of("resume", config)
     waiting = await _waiting_in(graph, config, thread)
     if not waiting:
         return (await graph.aget_state(config)).values
@@ -122,9 +125,10 @@ def resume_blocking(
     **settings: Any,
 ) -> Any:
     """Likewise for a thread that may wait, with ``graph.invoke``. Its questions are asked one after the other."""
-    check_recorder("resume_blocking", recorder)
+    check_resuming("resume_blocking", recorder, may_repeat=may_repeat)
+    check_function("resume_blocking", "answer", answer)
     check_can("resume_blocking", graph, "get_state", "compiled graph")
-    result, thread = None, _thread_of(config)
+    result, thread = None, _thread_of("resume_blocking", config)
     waiting = _waiting_in_blocking(graph, config, thread)
     if not waiting:
         return graph.get_state(config).values
@@ -188,12 +192,12 @@ def _place(recorder: Recorder, waiting: Sequence[_Waiting]) -> AbstractContextMa
     return scope(session=thread, correlation_id=current().correlation_id or correlation_of(recorder, thread))
 
 
-def _thread_of(config: Any) -> str:
-    inner = config.get("configurable") if isinstance(config, Mapping) else None
-    thread = inner.get("thread_id") if isinstance(inner, Mapping) else None
+def _thread_of(call: str, config: Any) -> str:
+    inner = config.get("configurable") if is_a(config, Mapping) else None
+    thread = inner.get("thread_id") if is_a(inner, Mapping) else None
     if thread is None:
         raise ConfigurationError(
-            "resume(): config names no thread of the graph; give it the config that the graph was run with"
+            f"{call}(): config names no thread of the graph; give it the config that the graph was run with"
         )
     return str(thread)
 

@@ -28,6 +28,7 @@ from typing import Any
 
 from .. import Hub, HubThread
 from ..errors import ConfigurationError
+from ..events._shown import is_a
 from ._opening import imported, opened
 from ._served import Outcome, Request, asked, asker_of, correlation_of, serve, tools_named, waits_for
 from .recorder import Recorder
@@ -72,7 +73,7 @@ def approvals(recorder: Recorder, *tools: str, agent: str | None = "client") -> 
     Raises :class:`~hubwire.errors.ConfigurationError` for what is no recorder and no name.
     """
     names, asker = tools_named("approvals", tools), asker_of(agent)
-    if not isinstance(recorder, Recorder):
+    if not is_a(recorder, Recorder):
         raise ConfigurationError("approvals(): its first argument is a recorder, as record(hub) returns it")
     types = imported("mcp_types", "mcp")
 

@@ -34,8 +34,9 @@ from ._actors import AgentActor, Said
 from ._capture import short_text
 from ._openai_runner import install, question_of, status_of, trace_of
 from ._openai_seen import together
-from ._opening import imported, opened
+from ._opening import has_method, imported, opened
 from ._questions import Question, decided, denial_of
+from ._resuming import check_has, check_resuming
 from .recorder import Recorder
 
 __all__ = ("decide", "from_openai_agents", "record", "resume")
@@ -71,8 +72,10 @@ async def resume(recorder: Recorder, agent: Any, waiting: Any, *, may_repeat: bo
     run still waits, and another process may resume its state.
     """
     runner: Any = imported("agents", "openai_agents").Runner
+    check_resuming("resume", recorder, may_repeat=may_repeat)
+    check_has("resume", agent, "agent of openai-agents", "name", "tools")
     while True:
-        state = _state_of("resume", recorder, waiting)
+        state = _state_of("resume", waiting)
         if state is None:
             return waiting
         if state.get_interruptions():
@@ -86,7 +89,8 @@ async def decide(recorder: Recorder, waiting: Any, *, may_repeat: bool = False) 
     For programs that run it in their own way, streamed for example; otherwise like :func:`resume`. What the host has
     decided already is not asked.
     """
-    state = _state_of("decide", recorder, waiting, needs=True)
+    check_resuming("decide", recorder, may_repeat=may_repeat)
+    state = _state_of("decide", waiting, needs=True)
     asked = [
         (item, question_of(state, item)) for item in state.get_interruptions() if status_of(state, item)[0] is None
     ]
@@ -139,15 +143,10 @@ def _message(said: Said) -> dict[str, str]:
     return {"role": "user", "content": f"{said.name}: {said.text}"}
 
 
-def _state_of(called: str, recorder: object, waiting: Any, *, needs: bool = False) -> Any:
+def _state_of(called: str, waiting: Any, *, needs: bool = False) -> Any:
     """Return the state of a run that waits; None for a result that waits for nothing."""
-    if not isinstance(recorder, Recorder):
-        raise ConfigurationError(f"{called}(): its first argument is a recorder, as record(hub) returns it")
-    if hasattr(waiting, "get_interruptions"):
+    if has_method(waiting, "get_interruptions"):
         return waiting
-    if not hasattr(waiting, "interruptions") or not hasattr(waiting, "to_state"):
-        raise ConfigurationError(
-            f"{called}(): {type(waiting).__name__} is no run of openai-agents: pass what Runner.run(...) has returned, "
-            "or a RunState"
-        )
+    wanted = "run of openai-agents: pass what Runner.run(...) has returned, or a RunState"
+    check_has(called, waiting, wanted, "interruptions", "to_state")
     return waiting.to_state() if waiting.interruptions or needs else None

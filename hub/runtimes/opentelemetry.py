@@ -21,12 +21,14 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any
+import weakref
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
 
 from .. import Hub, HubThread
 from ..errors import ConfigurationError
-from ._opening import imported, opened
+from ._opening import has_method, imported, opened
 from .recorder import Recorder
 
 __all__ = ("record",)
@@ -38,53 +40,90 @@ _OWN_SCOPE = "hubwire"
 _JSON_CHARS_MAX = 65_536
 _PASSED_MAX = 10_000
 """How many open spans that are not recorded are remembered, for what lies in them."""
+_RECORDED_MAX = 20_000
+"""How many open spans that are recorded are remembered: there are frameworks that never end some."""
 
 
 def record(hub: Hub | HubThread, *, provider: Any = None, **settings: Any) -> Recorder:
     """Record in a hub the GenAI spans of a tracer provider, by default that of the program.
 
     ``provider`` is a :class:`opentelemetry.sdk.trace.TracerProvider`. It has no way to take a processor away again, so
-    that stays when the recorder is closed, and does nothing. ``settings`` are those of
-    :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, it returns the same recorder.
+    one for all recorders stays there, which does nothing when they are closed. ``settings`` are those of
+    :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, it returns the same recorder, which hears
+    another ``provider`` too.
 
     Raises :class:`~hubwire.errors.ConfigurationError` if the program has set no provider of the SDK.
     """
-    trace = imported("opentelemetry.sdk.trace", "opentelemetry")
+    imported("opentelemetry.sdk.trace", "opentelemetry")
     provider = imported("opentelemetry.trace", "opentelemetry").get_tracer_provider() if provider is None else provider
-    if not callable(getattr(provider, "add_span_processor", None)):
+    if not has_method(provider, "add_span_processor"):
         raise ConfigurationError(
             f"opentelemetry.record() needs a TracerProvider of opentelemetry-sdk, not a {type(provider).__name__}; set"
             " one with opentelemetry.trace.set_tracer_provider(), or give provider=..."
         )
 
-    def install(recorder: Recorder) -> Callable[[], object]:
-        processor = _processor(trace, recorder)
-        provider.add_span_processor(processor)
-        return processor.shutdown  # type: ignore[no-any-return]
+    def install(recorder: Recorder) -> None:
+        _processor_at(provider).tell(recorder)
 
     recorder: Recorder = opened(hub, "opentelemetry", install, **settings)
+    install(recorder)  # one that was there already may have listened to another
     return recorder
 
 
-def _processor(trace: Any, recorder: Recorder) -> Any:
+_processors: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+"""The processor of each provider, which cannot be taken away again. Weak, and a processor knows no provider."""
+
+_lock = threading.RLock()
+
+
+def _processor_at(provider: Any) -> Any:
+    """Return the processor of a provider, which has it from now on."""
+    with _lock:
+        try:
+            there = _processors.get(provider)
+        except TypeError:  # no class of the SDK's: it cannot be remembered
+            there = None
+        if there is None:
+            there = _processor(imported("opentelemetry.sdk.trace", "opentelemetry"))
+            provider.add_span_processor(there)
+            with suppress(TypeError):
+                _processors[provider] = there
+        return there
+
+
+def _processor(trace: Any) -> Any:
     base: Any = trace.SpanProcessor
 
     class HubwireSpanProcessor(base):  # type: ignore[misc]  # its class is known when it is installed
-        """Tells a recorder of spans."""
+        """Tells recorders of spans. It stays at its provider, and without recorders it does nothing."""
 
         def __init__(self) -> None:
-            self._spans = _Spans(recorder)
+            self._told: tuple[_Spans, ...] = ()
+
+        def tell(self, recorder: Recorder) -> None:
+            """Tell a recorder of spans too, until it is closed."""
+            with _lock:
+                self._told = tuple(each for each in self._told if not each.recorder.is_closed)
+                if any(each.recorder is recorder for each in self._told):
+                    return
+                self._told += (_Spans(recorder),)
+            recorder.on_close(lambda: self.leave(recorder))
+
+        def leave(self, recorder: Recorder) -> None:
+            with _lock:
+                self._told = tuple(each for each in self._told if each.recorder is not recorder)
 
         def on_start(self, span: Any, parent_context: Any = None) -> None:  # noqa: ARG002 - it is called so
-            if not recorder.is_closed:
-                self._spans.started(span)
+            for each in self._told:
+                each.started(span)
 
         def on_end(self, span: Any) -> None:
-            if not recorder.is_closed:
-                self._spans.ended(span)
+            for each in self._told:
+                each.ended(span)
 
         def shutdown(self) -> None:
-            self._spans.forget()
+            for each in self._told:
+                each.forget()
 
         def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - it is called so
             return True
@@ -96,24 +135,30 @@ class _Spans:
     """Spans of all threads, as they begin and end."""
 
     def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
-        self._lock = threading.Lock()
-        self._recorded: set[str] = set()
-        """The keys of those that were recorded when they began."""
+        self.recorder: Final = recorder
+        self._lock = threading.RLock()  # a span may begin in a signal handler, or in __del__
+        self._recorded: dict[str, None] = {}
+        """The keys of those that were recorded when they began, the oldest first."""
         self._passed: dict[str, str | None] = {}
         """Of those that are open and not recorded, what they belong to."""
 
     def started(self, span: Any) -> None:
         try:
-            self._started(span)
-        except Exception as error:  # noqa: BLE001 - a processor that raises would end the framework's call
-            self._recorder.error(error, where="a span that began")
+            if not self.recorder.is_closed:
+                self._started(span)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a processor that raises would end the framework's call
+            self.recorder.failed("on_start", error)
 
     def ended(self, span: Any) -> None:
         try:
-            self._ended(span)
-        except Exception as error:  # noqa: BLE001
-            self._recorder.error(error, where="a span that ended")
+            if not self.recorder.is_closed:
+                self._ended(span)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001
+            self.recorder.failed("on_end", error)
 
     def forget(self) -> None:
         with self._lock:
@@ -131,7 +176,9 @@ class _Spans:
                 if len(self._passed) > _PASSED_MAX:
                     del self._passed[next(iter(self._passed))]
                 return
-            self._recorded.add(key)
+            self._recorded[key] = None
+            if len(self._recorded) > _RECORDED_MAX:
+                del self._recorded[next(iter(self._recorded))]  # should it end yet, its beginning is there already
         self._begin(key, parent, operation, span)
 
     def _ended(self, span: Any) -> None:
@@ -140,7 +187,7 @@ class _Spans:
         key, parent = _key_of(span.context), self._above(span)
         with self._lock:
             was_recorded = key in self._recorded
-            self._recorded.discard(key)
+            self._recorded.pop(key, None)
             self._passed.pop(key, None)
         if not was_recorded:
             operation = _operation_of(span)
@@ -150,9 +197,9 @@ class _Spans:
         attributes = span.attributes or {}
         at = _seconds(span.end_time)
         if (failure := _failure_of(span, attributes)) is not None:
-            self._recorder.fail(key, failure[1], kind=failure[0], at=at)
+            self.recorder.fail(key, failure[1], kind=failure[0], at=at)
             return
-        self._recorder.end(
+        self.recorder.end(
             key,
             _first(attributes, "gen_ai.tool.call.result", "gen_ai.output.messages", "gen_ai.completion"),
             input_tokens=_first(attributes, "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
@@ -170,12 +217,12 @@ class _Spans:
         session = _first(attributes, "gen_ai.conversation.id", "session.id")
         if operation in _TURNS:
             agent = agent or _rest_of_name(span)
-            self._recorder.begin_turn(key, agent=agent, parent=parent, prompt=said, session=session, at=at)
+            self.recorder.begin_turn(key, agent=agent, parent=parent, prompt=said, session=session, at=at)
         elif operation in _MODELS:
             model = _first(attributes, "gen_ai.request.model") or _rest_of_name(span)
-            self._recorder.begin_model(key, model, agent=agent, parent=parent, request=said, at=at)
+            self.recorder.begin_model(key, model, agent=agent, parent=parent, request=said, at=at)
         else:
-            self._recorder.begin_tool(
+            self.recorder.begin_tool(
                 key,
                 _first(attributes, "gen_ai.tool.name") or _rest_of_name(span) or "tool",
                 agent=agent,

@@ -18,6 +18,7 @@ Tested with pydantic-ai-slim 2.0 to 2.68.
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -32,6 +33,8 @@ from ._actors import AgentActor, Said
 from ._capture import CUT
 from ._opening import imported, opened
 from ._questions import Question, call_key, decided, denial_of, note_decided, was_decided
+from ._resuming import check_has, check_resuming
+from ._settings import flag
 from .recorder import Recorder
 
 __all__ = ("PydanticAIRecorder", "from_pydantic_ai", "record", "resume")
@@ -60,9 +63,10 @@ def record(hub: Hub | HubThread, *, asks: bool = False, **settings: Any) -> Pyda
     :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, it returns the same recorder.
     """
     imported("pydantic_ai.capabilities", "pydantic_ai")
+    flag("record(): asks", asks)
 
     def install(recorder: PydanticAIRecorder) -> None:
-        recorder.capability = _capability(recorder, asks=asks is True)
+        recorder.capability = _capability_class()(recorder, asks=asks)
 
     return opened(hub, "pydantic-ai", install, kind=PydanticAIRecorder, **settings)
 
@@ -78,6 +82,9 @@ async def resume(recorder: Recorder, agent: Any, result: Any, *, may_repeat: boo
     Raises what the run raises, and :class:`~hubwire.errors.HubClosed` if the hub ends before it has decided: then the
     run still waits.
     """
+    check_resuming("resume", recorder, may_repeat=may_repeat)
+    check_has("resume", agent, "agent of Pydantic AI", "run", "name")
+    check_has("resume", result, "result of a run: give what agent.run(...) has returned", "output", "all_messages")
     deferred = imported("pydantic_ai", "pydantic_ai")
     while isinstance(result.output, deferred.DeferredToolRequests) and not result.output.calls:
         messages = result.all_messages()
@@ -123,7 +130,9 @@ def from_pydantic_ai(
     return AgentActor(name or agent.name or "agent", answer, **settings)
 
 
-def _capability(recorder: Recorder, *, asks: bool) -> Any:
+@functools.cache
+def _capability_class() -> Any:
+    """Return the class of all capabilities: Pydantic AI keeps classes in caches, and one of each recorder with it."""
     base: Any = imported("pydantic_ai.capabilities", "pydantic_ai").AbstractCapability
     exceptions = imported("pydantic_ai.exceptions", "pydantic_ai")
     not_now: tuple[type[BaseException], ...] = (exceptions.ApprovalRequired, exceptions.CallDeferred)
@@ -131,7 +140,14 @@ def _capability(recorder: Recorder, *, asks: bool) -> Any:
     class HubwireCapability(base):  # type: ignore[misc]  # its class is known when it is installed
         """Tells a recorder what an agent does."""
 
+        __eq__ = object.__eq__  # the base's are equal when their fields are
+        __hash__ = object.__hash__
+
+        def __init__(self, recorder: Recorder, *, asks: bool) -> None:
+            self._hubwire = recorder, asks
+
         async def wrap_run(self, ctx: Any, *, handler: Any) -> Any:
+            recorder, _ = self._hubwire
             key = f"{ctx.run_id}"
             recorder.begin_turn(
                 key,
@@ -150,6 +166,7 @@ def _capability(recorder: Recorder, *, asks: bool) -> Any:
             return result
 
         async def wrap_model_request(self, ctx: Any, *, request_context: Any, handler: Any) -> Any:
+            recorder, _ = self._hubwire
             key = f"{ctx.run_id}:model-{next(_numbers)}"
             name = _safely(recorder, _model_of, request_context) or ""
             _safely(recorder, _tell_denials, recorder, ctx, request_context.messages)
@@ -172,6 +189,7 @@ def _capability(recorder: Recorder, *, asks: bool) -> Any:
             args: Any,
             handler: Any,
         ) -> Any:
+            recorder, _ = self._hubwire
             key = f"{ctx.run_id}:{call.tool_call_id}-{next(_numbers)}"
             if ctx.tool_call_approved:
                 _safely(recorder, _tell_approval, recorder, ctx, call, args)
@@ -194,6 +212,7 @@ def _capability(recorder: Recorder, *, asks: bool) -> Any:
             return result
 
         async def handle_deferred_tool_calls(self, ctx: Any, *, requests: Any) -> Any:
+            recorder, asks = self._hubwire
             if not asks or recorder.is_closed or not requests.approvals:
                 return None
             try:
@@ -201,7 +220,7 @@ def _capability(recorder: Recorder, *, asks: bool) -> Any:
             except (HubClosed, CommandRejected):
                 return None  # nobody was asked: the run ends with what it waits for, as it does without a recorder
 
-    return HubwireCapability()
+    return HubwireCapability
 
 
 async def _decided(

@@ -6,8 +6,8 @@
 
 It captures runs with task and answer, calls of models with tokens, tool calls with arguments, results and errors, and
 managed agents as part of the call that they were asked by; of a ``CodeAgent``, the tools that its code calls. While it
-records, ``run``, ``execute_tool_call`` and ``Tool.__call__`` of smolagents are wrapped, because its callbacks come when
-a step is over: they know no beginnings, nothing of a tool that failed, and not that a run has failed.
+records, ``run``, ``execute_tool_call`` and ``Tool.__call__`` of smolagents are wrapped, and ``generate`` of the classes
+of models: its callbacks come when a step is over, and know no beginnings, and not that a tool or a run has failed.
 
 What smolagents shows to nobody: that a tool was stopped by ``interrupt()``, which waits for it, and attempts that a
 model's client makes again; and of a tool object that two agents with code use at once, whose call it is, so those are
@@ -22,9 +22,10 @@ from __future__ import annotations
 import functools
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from inspect import isfunction
 from typing import Any
 from uuid import uuid4
 
@@ -42,8 +43,13 @@ _above: ContextVar[str | None] = ContextVar("hubwire.runtimes.smolagents.above",
 _in_code: dict[int, list[str]] = {}
 """The runs whose code may call a tool or an agent now, by its id."""
 
+_in_code_lock = threading.RLock()
+
 _tool: ContextVar[Any] = ContextVar("hubwire.runtimes.smolagents.tool", default=None)
 """The tool that is being called: it calls itself inside of that."""
+
+_model: ContextVar[Any] = ContextVar("hubwire.runtimes.smolagents.model", default=None)
+"""The model that is being called."""
 
 
 def record(hub: Hub | HubThread, **settings: Any) -> Recorder:
@@ -95,11 +101,11 @@ class _Wraps:
     """What is wrapped while there are recorders, and the recorders."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._recorders: tuple[Recorder, ...] = ()
         self._originals: list[tuple[type, str, Any, Any]] = []
-        self._models: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._agents: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._agents: dict[int, weakref.ref[Any]] = {}
+        """Those that tell of their steps, by id: what hash and equality say is the program's."""
 
     @property
     def is_on(self) -> bool:
@@ -108,6 +114,17 @@ class _Wraps:
     def say(self, what: Callable[[Recorder], None]) -> None:
         for recorder in self._recorders:
             what(recorder)
+
+    def read(self, look: Callable[..., Any], *args: Any) -> Any:
+        """Return what a function reads of the program's objects; None if that fails: the run goes on."""
+        try:
+            return look(*args)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - an object of the program may raise anything when it is read
+            for recorder in self._recorders:
+                recorder.failed(look.__name__, error)
+            return None
 
     def add(self, recorder: Recorder, agents: Any, tools: Any) -> None:
         with self._lock:
@@ -122,18 +139,13 @@ class _Wraps:
             self._recorders = tuple(each for each in self._recorders if each is not recorder)
             if self._recorders:
                 return
-            for owner, name, original, wrapped in self._originals:
+            for owner, name, original, wrapped in reversed(self._originals):
                 if owner.__dict__.get(name) is wrapped:  # else another library has wrapped it after us
                     setattr(owner, name, original)
             self._originals.clear()
-            for model in list(self._models):
-                for name in ("generate", "generate_stream"):
-                    if hasattr(vars(model).get(name), _MARK):
-                        delattr(model, name)
-            self._models.clear()
 
     def _wrap(self, owner: type, name: str, function: Callable[..., Any]) -> None:
-        original = getattr(owner, name)
+        original = owner.__dict__[name]
 
         @functools.wraps(original)
         def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -141,52 +153,37 @@ class _Wraps:
                 return original(self, *args, **kwargs)
             return function(original, self, *args, **kwargs)
 
-        self._originals.append((owner, name, original, wrapped))
+        vars(wrapped)[_MARK] = True
         setattr(owner, name, wrapped)
+        self._originals.append((owner, name, original, wrapped))
 
     def look_at(self, agent: Any) -> None:
         """Wrap the calls of the agent's model, and hear of its errors that are those of no call."""
-        model = getattr(agent, "model", None)
-        try:
-            with self._lock:
-                if model is not None and model not in self._models:
-                    for name, function in (("generate", _generate), ("generate_stream", _generate_stream)):
-                        if hasattr(model, name):
-                            setattr(model, name, _bound(getattr(model, name), model, function))
-                    self._models.add(model)
-                if agent not in self._agents:
-                    memory = imported("smolagents.memory", "smolagents")
-                    agent.step_callbacks.register(memory.ActionStep, _stepped)
-                    self._agents.add(agent)
-        except (AttributeError, TypeError):
-            pass  # a model whose attributes are fixed: its calls are not shown
+        with self._lock:
+            for name, function in (("generate", _generate), ("generate_stream", _generate_stream)):
+                owner = next((each for each in type(agent.model).__mro__ if name in each.__dict__), None)
+                method = None if owner is None else owner.__dict__[name]
+                if owner is not None and isfunction(method) and not hasattr(method, _MARK):
+                    self._wrap(owner, name, function)
+            if id(agent) not in self._agents:
+                memory = imported("smolagents.memory", "smolagents")
+                agent.step_callbacks.register(memory.ActionStep, _stepped)
+                known, key = self._agents, id(agent)
+                known[key] = weakref.ref(agent, lambda _: known.pop(key, None))
 
 
 _wraps = _Wraps()
 
 
 _MARK = "_hubwire"
-"""The attribute by which a wrapped method of a model is found again."""
-
-
-def _bound(original: Callable[..., Any], model: Any, function: Callable[..., Any]) -> Callable[..., Any]:
-    weak = weakref.ref(model)
-
-    @functools.wraps(original)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        if not _wraps.is_on:
-            return original(*args, **kwargs)
-        return function(original, weak(), *args, **kwargs)
-
-    vars(wrapped)[_MARK] = True
-    return wrapped
+"""The attribute by which a method that is wrapped is known."""
 
 
 # --- runs -----------------------------------------------------------------------------------------------------------
 
 
 def _run(original: Any, agent: Any, task: Any, *args: Any, **kwargs: Any) -> Any:
-    _wraps.look_at(agent)
+    _wraps.read(_wraps.look_at, agent)
     if args[0] if args else kwargs.get("stream"):
         return _streamed(original(agent, task, *args, **kwargs), agent, task)
     key = _begun(agent, task)
@@ -200,36 +197,44 @@ def _run(original: Any, agent: Any, task: Any, *args: Any, **kwargs: Any) -> Any
         raise
     finally:
         _above.reset(token)
-    _wraps.say(lambda to: to.end(key, getattr(result, "output", result)))
+    answer = _wraps.read(_output_of, result, result)
+    _wraps.say(lambda to: to.end(key, answer))
     return result
 
 
 @contextmanager
 def _code_of(agent: Any, key: str) -> Iterator[None]:
     """Remember whose code calls the tools and the agents that an agent has, if it writes code."""
-    used = [*agent.tools.values(), *agent.managed_agents.values()] if hasattr(agent, "python_executor") else ()
-    for each in used:
-        _in_code.setdefault(id(each), []).append(key)
+    used = _wraps.read(_used_by, agent) or ()
+    with _in_code_lock:
+        for each in used:
+            _in_code.setdefault(id(each), []).append(key)
     try:
         yield
     finally:
-        for each in used:
-            keys = _in_code.get(id(each), [])
-            keys.remove(key)
-            if not keys:
-                _in_code.pop(id(each), None)
+        with _in_code_lock:
+            for each in used:
+                keys = _in_code[id(each)]
+                keys.remove(key)
+                if not keys:
+                    del _in_code[id(each)]
+
+
+def _used_by(agent: Any) -> list[Any]:
+    return [*agent.tools.values(), *agent.managed_agents.values()] if hasattr(agent, "python_executor") else []
 
 
 def _above_of(thing: Any) -> str | None:
     """Return what a call of a tool or an agent is part of. Code runs in threads that know nothing of its run."""
     if (above := _above.get()) is not None:
         return above
-    keys = _in_code.get(id(thing), ())
-    return keys[0] if len(keys) == 1 else None  # several agents with this tool run now: it may be any one's
+    with _in_code_lock:
+        keys = _in_code.get(id(thing), ())
+        return keys[0] if len(keys) == 1 else None  # several agents with this tool run now: it may be any one's
 
 
 def _begun(agent: Any, task: Any) -> str:
-    key, name = uuid4().hex, getattr(agent, "name", None)
+    key, name = uuid4().hex, _wraps.read(_name_of, agent)
     above = _above_of(agent)
     _wraps.say(lambda to: to.begin_turn(key, agent=name, parent=above, prompt=task))
     return key
@@ -238,29 +243,67 @@ def _begun(agent: Any, task: Any) -> str:
 def _streamed(steps: Iterator[Any], agent: Any, task: Any) -> Iterator[Any]:
     """Go through a run whose caller takes it step by step. It has begun when the first is taken."""
     key, answer = _begun(agent, task), None
+
+    def seen(step: Any) -> None:
+        nonlocal answer
+        answer = _output_of(step, answer)
+
+    def moved(move: Callable[[], Any]) -> Any:
+        token = _above.set(key)
+        try:
+            with _code_of(agent, key):
+                return move()
+        finally:
+            _above.reset(token)
+
+    yield from _through(steps, key, moved, seen)
+    _wraps.say(lambda to: to.end(key, answer))
+
+
+def _through(
+    steps: Iterator[Any], key: str, moved: Callable[[Callable[[], Any]], Any], seen: Callable[[Any], None]
+) -> Iterator[Any]:
+    """Yield what another iterator does, and hand on to it what its caller throws; what it raises has failed."""
+    move: Callable[[], Any] = functools.partial(next, steps)
     try:
         while True:
-            token = _above.set(key)
             try:
-                with _code_of(agent, key):
-                    step = next(steps)
+                step = moved(move)
             except StopIteration:
-                break
-            finally:
-                _above.reset(token)
-            answer = getattr(step, "output", answer)
-            yield step
+                return
+            _wraps.read(seen, step)
+            try:
+                yield step
+                move = functools.partial(next, steps)
+            except GeneratorExit:
+                _wraps.say(lambda to: to.fail(key, GeneratorExit()))
+                if hasattr(steps, "close"):
+                    steps.close()
+                raise
+            except BaseException as error:
+                if not hasattr(steps, "throw"):
+                    raise
+                move = functools.partial(steps.throw, error)
     except BaseException as error:
         failure = error
         _wraps.say(lambda to: to.fail(key, failure))
         raise
-    finally:
-        steps.close()  # type: ignore[attr-defined]  # it is a generator
-    _wraps.say(lambda to: to.end(key, answer))
+
+
+def _output_of(result: Any, otherwise: Any) -> Any:
+    return getattr(result, "output", otherwise)
+
+
+def _name_of(thing: Any) -> Any:
+    return getattr(thing, "name", None)
 
 
 def _stepped(step: Any, agent: Any = None) -> None:  # noqa: ARG001 - smolagents gives both to what takes two
     """An error of a step that is none of a tool: an answer that cannot be parsed, code that failed, too many steps."""
+    _wraps.read(_told_error, step)
+
+
+def _told_error(step: Any) -> None:
     error, above = getattr(step, "error", None), _above.get()
     if error is not None and type(error).__name__ not in ("AgentToolCallError", "AgentToolExecutionError"):
         _wraps.say(lambda to: to.error(error, parent=above))
@@ -279,9 +322,14 @@ def _execute(original: Any, agent: Any, tool_name: Any, arguments: Any, *args: A
 def _called(original: Any, tool: Any, *args: Any, **kwargs: Any) -> Any:
     if _tool.get() is tool or _above_of(tool) is None:
         return original(tool, *args, **kwargs)  # it is recorded already, or called by no agent
+    arguments = _wraps.read(_arguments_of, tool, args, kwargs)
+    name = _wraps.read(_name_of, tool) or "tool"
+    return _as_call(lambda: original(tool, *args, **kwargs), tool, name, arguments)
+
+
+def _arguments_of(tool: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in kwargs.items() if name != "sanitize_inputs_outputs"}
-    arguments = {**dict(zip(getattr(tool, "inputs", ()), args, strict=False)), **given}
-    return _as_call(lambda: original(tool, *args, **kwargs), tool, getattr(tool, "name", "tool"), arguments)
+    return {**dict(zip(getattr(tool, "inputs", ()), args, strict=False)), **given}
 
 
 def _as_call(work: Callable[[], Any], tool: Any, name: Any, arguments: Any) -> Any:
@@ -304,45 +352,64 @@ def _as_call(work: Callable[[], Any], tool: Any, name: Any, arguments: Any) -> A
 # --- models ---------------------------------------------------------------------------------------------------------
 
 
-def _generate(original: Any, model: Any, messages: Any, *args: Any, **kwargs: Any) -> Any:
-    key = _model_called(model, messages)
+def _generate(original: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
+    if _model.get() is model:
+        return original(model, *args, **kwargs)  # of its class, called by that of a class made of it
+    key, token = _model_called(model, args, kwargs), _model.set(model)
     try:
-        answer = original(messages, *args, **kwargs)
+        answer = original(model, *args, **kwargs)
     except BaseException as error:
         failure = error
         _wraps.say(lambda to: to.fail(key, failure))
         raise
-    usage = getattr(answer, "token_usage", None)
-    _model_answered(key, _said(answer), usage)
+    finally:
+        _model.reset(token)
+    said, numbers = _wraps.read(_said, answer), _wraps.read(_numbers_of, answer) or {}
+    _wraps.say(lambda to: to.end(key, said, **numbers))
     return answer
 
 
-def _generate_stream(original: Any, model: Any, messages: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
-    key, texts, usage = _model_called(model, messages), [], None
-    try:
-        for delta in original(messages, *args, **kwargs):
-            text = getattr(delta, "content", None)
-            if isinstance(text, str):
-                texts.append(text)
-                _wraps.say(lambda to, text=text: to.stream(key, text))  # type: ignore[misc]
-            usage = getattr(delta, "token_usage", None) or usage
-            yield delta
-    except BaseException as error:
-        failure = error
-        _wraps.say(lambda to: to.fail(key, failure))
-        raise
-    _model_answered(key, "".join(texts), usage)
+def _generate_stream(original: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
+    deltas = original(model, *args, **kwargs)
+    return deltas if _model.get() is model else _deltas(deltas, model, args, kwargs)
 
 
-def _model_called(model: Any, messages: Any) -> str:
-    key, above, name = uuid4().hex, _above.get(), getattr(model, "model_id", None) or ""
+def _deltas(deltas: Iterator[Any], model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[Any]:
+    key, texts, numbers = _model_called(model, args, kwargs), [], {}
+
+    def seen(delta: Any) -> None:
+        text = getattr(delta, "content", None)
+        if isinstance(text, str):
+            texts.append(text)
+            _wraps.say(lambda to: to.stream(key, text))
+        if getattr(delta, "token_usage", None):
+            numbers.update(_numbers_of(delta))
+
+    def moved(move: Callable[[], Any]) -> Any:
+        token = _model.set(model)
+        try:
+            return move()
+        finally:
+            _model.reset(token)
+
+    yield from _through(deltas, key, moved, seen)
+    _wraps.say(lambda to: to.end(key, "".join(texts), **numbers))
+
+
+def _model_called(model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    key, above, name = uuid4().hex, _above.get(), _wraps.read(_model_id_of, model) or ""
+    messages = args[0] if args else kwargs.get("messages")
     _wraps.say(lambda to: to.begin_model(key, name, parent=above, request=messages))
     return key
 
 
-def _model_answered(key: str, answer: Any, usage: Any) -> None:
-    numbers = {name: getattr(usage, name, None) for name in ("input_tokens", "output_tokens")}
-    _wraps.say(lambda to: to.end(key, answer, **numbers))
+def _model_id_of(model: Any) -> Any:
+    return getattr(model, "model_id", None)
+
+
+def _numbers_of(answer: Any) -> dict[str, Any]:
+    usage = getattr(answer, "token_usage", None)
+    return {name: getattr(usage, name, None) for name in ("input_tokens", "output_tokens")}
 
 
 def _said(answer: Any) -> Any:

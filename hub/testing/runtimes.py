@@ -13,31 +13,26 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-import unittest
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import anyio
 
 from .. import Event, Hub, HubThread
-from ..errors import HubFailed
 from ..runtimes import Recorder as RuntimeRecorder
+from ._runtime_checks import approve_all, check_pairs, check_together, of, steps, tasks_now
+from ._runtime_lasting import SECONDS_MAX, Lasting
 from .recorder import Recorder
 
-__all__ = ("ANSWER", "RuntimeContract")
+__all__ = ("ANSWER", "RuntimeContract", "approve_all", "check_pairs", "of")
 
 ANSWER = "The build is green."
 
 MODEL_CALLS = 3
 """How many the job has in a runtime without tools."""
 
-SECONDS_MAX = 30.0
 
-_BEGINNINGS = {"turn.started": "turn", "model.called": "model", "tool.called": "tool"}
-_ENDS = ("completed", "failed", "ended", "abandoned")
-
-
-class RuntimeContract:
+class RuntimeContract(Lasting):
     """Tests of an adapter in :mod:`hubwire.runtimes`, or one of your own."""
 
     lacks: ClassVar[frozenset[str] | Mapping[str, str]] = frozenset()
@@ -122,7 +117,7 @@ class RuntimeContract:
         assert requested[0].seq < verdict[0].seq < called[0].seq
 
     async def test_it_all_belongs_together(self) -> None:
-        _check_together(await self._job_events(), has_turns="turns" not in self.lacks)
+        check_together(await self._job_events(), has_turns="turns" not in self.lacks)
 
     async def test_contents_are_cut_unless_they_are_wanted(self) -> None:
         self._needs("tools")
@@ -231,13 +226,13 @@ class RuntimeContract:
         for each in heard:
             check_pairs(each.events)
             assert self._count(each.events) == 1
-            _check_together(each.events, has_turns="turns" not in self.lacks)
-        assert _steps(heard[0].events) == _steps(heard[1].events)
+            check_together(each.events, has_turns="turns" not in self.lacks)
+        assert steps(heard[0].events) == steps(heard[1].events)
 
     async def test_nothing_is_left_when_it_is_closed(self) -> None:
         await self._bounded(self.run_job(None))  # what the runtime itself makes once is there from now on
         async with Hub() as hub:
-            tasks, threads = _tasks(), threading.active_count()
+            tasks, threads = tasks_now(), threading.active_count()
             recorder = self.record(hub)
             await self._bounded(self._job(hub, recorder))
             await recorder.aclose()
@@ -249,7 +244,7 @@ class RuntimeContract:
             await attachment.detach()
             assert heard.kinds == [], "a closed recorder records"
             gc.collect()
-            assert len(_tasks() - tasks) <= 1, _tasks() - tasks
+            assert len(tasks_now() - tasks) <= 1, tasks_now() - tasks
             assert threading.active_count() <= threads + 1
 
     async def test_a_run_in_another_thread_and_loop_is_recorded(self) -> None:
@@ -285,11 +280,6 @@ class RuntimeContract:
 
     # -- parts of these --
 
-    def _needs(self, part: str) -> None:
-        if part in self.lacks:
-            why = f": {self.lacks[part]}" if isinstance(self.lacks, Mapping) else ""
-            raise unittest.SkipTest(f"the runtime lacks {part}{why}")
-
     def _calls(self, events: Sequence[Event], tool: str) -> list[Any]:
         return [event for event in of(events, "tool.called") if self.tool_of(event.tool) == tool]
 
@@ -319,9 +309,6 @@ class RuntimeContract:
             tasks.cancel_scope.cancel()
         return answer
 
-    async def _unapproved(self, recorder: RuntimeRecorder) -> str:
-        return await self.run_job(recorder, asks=False)  # a hub that is gone approves nothing
-
     async def _cancel(self, recorder: RuntimeRecorder | None) -> None:
         started = anyio.Event()
         task = asyncio.ensure_future(self.run_hanging(recorder, started))
@@ -332,10 +319,6 @@ class RuntimeContract:
         assert task.done()
         if not task.cancelled():
             task.exception()
-
-    async def _bounded(self, work: Any) -> Any:
-        with anyio.fail_after(SECONDS_MAX):
-            return await work
 
     def _check_tools(self, events: Sequence[Event]) -> None:
         if "tools" in self.lacks:
@@ -354,55 +337,3 @@ class RuntimeContract:
         if "error_text" not in self.lacks:
             assert "no such file" in failed["lint"].error_message, failed["lint"].error_message
         assert len(self._calls(events, "deploy")) == 1
-
-
-def of(events: Sequence[Event], kind: str) -> list[Any]:
-    """Return the events of one kind."""
-    return [event for event in events if event.kind == kind]
-
-
-def check_pairs(events: Sequence[Event]) -> None:
-    """Assert that all that has begun has ended, once, and nothing else."""
-    open_calls: dict[tuple[str, str | None, str], Event] = {}
-    for event in events:
-        family, _, last = event.kind.partition(".")
-        if event.kind in _BEGINNINGS:
-            key = (family, event.turn_id, getattr(event, "call_id", ""))
-            assert key not in open_calls, f"{key} begins twice"
-            open_calls[key] = event
-        elif family in ("turn", "model", "tool") and last in _ENDS:
-            key = (family, event.turn_id, getattr(event, "call_id", ""))
-            assert open_calls.pop(key, None) is not None, f"{event.kind} of {key}, which has not begun"
-    assert open_calls == {}, f"these have not ended: {list(open_calls)}"
-
-
-async def approve_all(hub: Hub) -> None:
-    """Approve what waits, as a person at the dashboard would, until this is cancelled."""
-    try:
-        async for event in hub.events(after=-1, pattern="approval.challenge_issued"):
-            if any(each.approval_id == event.approval_id for each in hub.approvals.pending()):  # type: ignore[attr-defined]
-                await hub.approvals.answer(event.approval_id, "ann", is_passed=True)  # type: ignore[attr-defined]
-    except HubFailed:
-        return
-
-
-def _check_together(events: Sequence[Event], *, has_turns: bool) -> None:
-    """Assert that events of a runtime are of one run, or of one session, and that each is where it belongs."""
-    told = [event for event in events if event.source is not None]
-    correlations, sessions = ({getattr(event, name) for event in told} for name in ("correlation_id", "session_id"))
-    assert len(correlations) == 1 or (len(sessions) == 1 and None not in sessions), (correlations, sessions)
-    if not has_turns:
-        return
-    begun = {event.id for event in told}
-    roots = [event for event in told if event.causation_id not in begun]
-    assert all(event.kind == "turn.started" for event in roots), [(event.kind, event) for event in roots]
-
-
-def _steps(events: Sequence[Event]) -> list[tuple[str, str]]:
-    """Return what has begun and ended, in order, without what a loaded machine adds."""
-    families = ("turn", "tool")
-    return [(each.kind, getattr(each, "tool", "")) for each in events if each.kind.partition(".")[0] in families]
-
-
-def _tasks() -> set[asyncio.Task[Any]]:
-    return {task for task in asyncio.all_tasks() if not task.done()}
