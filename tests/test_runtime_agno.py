@@ -31,6 +31,7 @@ from hubwire.runtimes.agno import AgnoRecorder, from_agno, record, resume
 from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder as Heard, RuntimeContract
 from hubwire.testing.runtimes import ANSWER, approve_all, check_pairs, of
+from support.refusals import check_refusals
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Agno's own code
 
@@ -562,3 +563,7 @@ async def test_resume_says_what_it_takes(given: Any) -> None:
             await resume(recorder, agent_of(), given)
         with pytest.raises(ConfigurationError, match="its first argument is a recorder"):
             await resume(given, agent_of(), given)
+
+
+async def test_what_is_no_agent_of_it_is_refused_at_once() -> None:
+    check_refusals(from_agno, "an Agent or a Team of agno", agent_of("one"), Agent)

@@ -37,6 +37,7 @@ from hubwire.runtimes.google_adk import GoogleADKRecorder, from_google_adk, reco
 from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder as Heard, RuntimeContract
 from hubwire.testing.runtimes import ANSWER, approve_all, check_pairs, of
+from support.refusals import check_refusals
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of ADK's own code
@@ -643,3 +644,8 @@ async def test_resume_says_what_it_takes() -> None:
                 await resume(recorder, given, user_id="ann", session_id="s1")
             with pytest.raises(ConfigurationError, match="its first argument is a recorder"):
                 await resume(given, given, user_id="ann", session_id="s1")
+
+
+async def test_what_is_no_agent_of_it_is_refused_at_once() -> None:
+    agent = LlmAgent(name="coder", model=scripted(text("one")))
+    check_refusals(from_google_adk, "an agent of Google ADK", agent, LlmAgent)

@@ -35,6 +35,7 @@ from hubwire.runtimes.pydantic_ai import PydanticAIRecorder, from_pydantic_ai, r
 from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder as Heard, RuntimeContract
 from hubwire.testing.runtimes import ANSWER, approve_all, check_pairs, of
+from support.refusals import check_refusals
 
 Script = list[list[Any]]
 
@@ -669,3 +670,8 @@ async def test_a_run_whose_hub_cannot_be_asked_ends_with_what_it_waits_for(is_fu
             await work(hub, CommandRejected, queue_max=1)
     else:
         await work(Hub(), HubClosed)
+
+
+async def test_what_is_no_agent_of_it_is_refused_at_once() -> None:
+    agent: Any = Agent(scripted(), name="coder")
+    check_refusals(from_pydantic_ai, "an Agent of pydantic_ai", agent, Agent)

@@ -146,7 +146,7 @@ async def test_a_callback_that_is_taken_away_may_close_and_give_another() -> Non
 
 
 def again_opened(hub: Hub) -> Recorder:
-    return opened(hub, "inner", lambda _: None, kind=Recorder)
+    return opened(hub, "inner", lambda _: None, {}, kind=Recorder)
 
 
 async def test_a_listener_may_open_record_in_and_close_recorders() -> None:

@@ -32,6 +32,7 @@ from ._crossing import Crossing, settle
 from ._queue import Entry, Queue
 from ._spans import Spans
 from ._tidy import Tidy, without_contents
+from ._unheard import RUN_IT, unheard_in
 from .verdict import Verdict
 
 __all__ = ("Bringing",)
@@ -133,6 +134,9 @@ class Bringing:
         """Return what is left out now; what was, statistics and ``recording.dropped`` say."""
         if self._has_finished.done():
             return ()
+        if unheard := unheard_in(self._queue):
+            held = f"the recorder of {self._source} holds {unheard:,} calls for this hub, which was never started"
+            return (f"{held}: run agents inside {RUN_IT}",)
         if dropped := sum(self._queue.dropped.copy().values()):
             what = f"has left out {dropped:,} calls that the log does not know of yet"
         elif self._queue.is_full:

@@ -45,7 +45,8 @@ def record(hub: Hub | HubThread, *, provider: Any = None, **settings: Any) -> Re
 
     ``provider`` is a :class:`opentelemetry.sdk.trace.TracerProvider`. It has no way to take a processor away again, so
     that stays when the recorder is closed, and does nothing. ``settings`` are those of
-    :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, it returns the same recorder.
+    :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, it returns the same recorder, and refuses other
+    settings.
 
     Raises :class:`~hubwire.errors.ConfigurationError` if the program has set no provider of the SDK.
     """
@@ -62,7 +63,7 @@ def record(hub: Hub | HubThread, *, provider: Any = None, **settings: Any) -> Re
         provider.add_span_processor(processor)
         return processor.shutdown  # type: ignore[no-any-return]
 
-    recorder: Recorder = opened(hub, "opentelemetry", install, **settings)
+    recorder: Recorder = opened(hub, "opentelemetry", install, settings, own={"provider": provider})
     return recorder
 
 
