@@ -75,6 +75,10 @@ class Board:
         self._listeners = Listeners(self.limits)
         self._handlers = self._table()
 
+    def __repr__(self) -> str:
+        whose = "" if self.tenant is None else f" of tenant {self.tenant!r:.80}"
+        return f"<Board{whose} up to event {self.seq}>"
+
     def _table(self) -> Mapping[str, tuple[Callable[[Any], None], ...]]:
         table: dict[str, tuple[Callable[[Any], None], ...]] = {
             "hub.started": (self._hub_started,),

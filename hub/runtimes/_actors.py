@@ -69,6 +69,9 @@ class AgentActor(BaseActor):
         self._history_max = whole_of("history_max", history_max)
         self._history_bytes_max = whole_of("history_bytes_max", history_bytes_max)
 
+    def __repr__(self) -> str:
+        return f"AgentActor(name={shown(self.name)})"
+
     async def on_envelope(self, turn: Turn, /) -> None:
         """Answer the envelope, or keep silent."""
         in_channel = turn.envelope.channel_id is not None

@@ -121,6 +121,12 @@ class Recorder(Telling):
         say_when_unheard(self._bringing, self._queue, self.source)
         weakref.finalize(self, _let_go, self._queue, self._bringing).atexit = False
 
+    def __repr__(self) -> str:
+        told = self.statistics()
+        state = "closed" if self.is_closed else "open"
+        counts = f"{told.events} events, {told.waiting} waiting, {told.dropped} dropped"
+        return f"<{type(self).__name__} of {self.source} {state}, {counts}: {self._hub!r}>"
+
     # -- approvals --
 
     async def decide(

@@ -77,7 +77,7 @@ def record(hub: Hub | HubThread, *, streams: bool = False, may_repeat: bool = Fa
 
     own = {
         "streams": flag("hubwire.runtimes.ag2.record(): streams", streams),
-        "may_repeat": flag("ag2.record(): may_repeat", may_repeat),
+        "may_repeat": flag("hubwire.runtimes.ag2.record(): may_repeat", may_repeat),
     }
     return opened(hub, "ag2", install, settings, kind=AG2Recorder, own=own)
 
