@@ -140,7 +140,7 @@ class AgentActor(BaseActor):
 
 def actor_by(call: str, name: Any, answer: Answer, settings: Mapping[str, Any]) -> AgentActor:
     """Return the actor that a function of an adapter makes; what is wrong with its settings names that function."""
-    known = ("name", *(AgentActor.__init__.__kwdefaults__))
+    known = ("name", *(AgentActor.__init__.__kwdefaults__ or ()))
     for each in settings:
         if each not in known:
             meant = nearest(each, known)

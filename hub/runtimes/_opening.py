@@ -31,7 +31,7 @@ _settings: weakref.WeakKeyDictionary[Recorder, Mapping[str, Any]] = weakref.Weak
 """What each of them was opened with."""
 _lock = threading.RLock()
 
-_DEFAULTS: Final[Mapping[str, Any]] = Recorder.__init__.__kwdefaults__
+_DEFAULTS: Final[Mapping[str, Any]] = Recorder.__init__.__kwdefaults__ or {}
 """The settings that callers may leave out: all but the source, which the adapter says."""
 
 _MODULES: Final = {"a2a-sdk": "a2a", "agent-framework-core": "agent_framework"}
