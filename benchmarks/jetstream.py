@@ -16,12 +16,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from support.nats import Cluster, cluster_at
-
 from hubwire import GenericEvent, Hub, StoreJournal
 from hubwire.ports import Journal
 from hubwire.stores import FileStore, MemoryStore
 from hubwire.stores.jetstream import JetStreamJournal
+from support.nats import Cluster, cluster_at
 
 TEXT = "x" * 200
 

@@ -230,6 +230,9 @@ _SUBMODULES = (
 )
 """The public modules, which are attributes of the package too."""
 
+_BESIDE = ("listeners", "stores", "testing")
+"""The packages beside these, imported when they are asked for."""
+
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
 if not TYPE_CHECKING:  # checkers know the names above, and should complain about any other
@@ -238,7 +241,7 @@ if not TYPE_CHECKING:  # checkers know the names above, and should complain abou
     def __getattr__(name: str) -> Any:
         if name in _MODULES:
             value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
-        elif name in _SUBMODULES:
+        elif name in _SUBMODULES or name in _BESIDE:
             return import_module(f".{name}", __name__)
         else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -247,4 +250,5 @@ if not TYPE_CHECKING:  # checkers know the names above, and should complain abou
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES, *_SUBMODULES})
+    own = (name for name in globals() if name.startswith("__"))
+    return sorted({*own, *_MODULES, *_SUBMODULES, *_BESIDE})

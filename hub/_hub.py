@@ -38,6 +38,7 @@ from ._delivery.duty import Duty, Overflow
 from ._delivery.matcher import Matcher
 from ._delivery.settings import Since
 from ._delivery.stream import EventStream
+from ._face_shown import EnteredAsync, shown_hub
 from ._foreign.clocks import guarded_clock
 from ._health import Health, HubHealth, HubStatistics
 from ._life import HubLife
@@ -88,7 +89,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 E = TypeVar("E", bound=Event)
 
 
-class Hub:
+class Hub(EnteredAsync):
     """Holds agents and channels as state machines, and fans every state transition out to listeners.
 
     ``Hub(store)`` journals every event to the store before it is acknowledged, and recovers from there; ``Hub()``
@@ -164,6 +165,9 @@ class Hub:
         self._health = Health(parts)
         for listener in attached:
             self.attach(listener)
+
+    def __repr__(self) -> str:
+        return shown_hub(self._parts, self.id)
 
     # -- the groups of commands --
 

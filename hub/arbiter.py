@@ -230,6 +230,9 @@ class RuleArbiter:
         self._default = Rule() if default is None else default
         self._buckets: dict[str, tuple[float, float]] = {}
 
+    def __repr__(self) -> str:
+        return f"<RuleArbiter: {len(self._rules)} rules>"
+
     def rule_of(self, name: str, registered: Mapping[str, Any] | None = None) -> Rule:
         """Return the rule that counts for the agent with this name; ``registered`` is the one it is registered with."""
         for glob, rule in self._rules.items():

@@ -55,6 +55,9 @@ class HubThread:
         self._stop: Callable[[], object] | None = None
         self._stop_requested = False
 
+    def __repr__(self) -> str:
+        return f"<HubThread of {self.hub!r}>"
+
     # -- life cycle --
 
     def start(self) -> None:

@@ -148,6 +148,9 @@ class Metrics:
         self._moments = _Moments()
         self.reset()
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {'of no hub yet' if self._hub is None else f'of {self._hub!r}'}>"
+
     def bind(self, hub: Hub) -> None:
         """Include this hub's statistics in every snapshot from now on."""
         self._hub = hub

@@ -85,6 +85,9 @@ class Skills:
         self._names_max = names_max
         self._counts: dict[str, _Count] = {}
 
+    def __repr__(self) -> str:
+        return f"<Skills: {len(self._counts)} names>"
+
     async def on_events(self, events: Sequence[Event]) -> None:
         """Count a batch."""
         for event in events:

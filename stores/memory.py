@@ -35,6 +35,9 @@ class MemoryStore:
         self._holds: dict[str, str] = {}
         self._subscriptions: dict[Subscription, tuple[str, PendingPaths]] = {}
 
+    def __repr__(self) -> str:
+        return "MemoryStore()"
+
     async def read(self, path: str) -> str | None:
         content = await self.read_bytes(path)
         return None if content is None else content.decode()

@@ -86,3 +86,47 @@ def test_what_is_not_there_is_said(place: Path, tmp_path: Path) -> None:
         assert "end that one, or leave the directory to it" in refused.stderr
     finally:
         lock.release()
+
+
+def test_a_directory_that_is_not_there_is_no_empty_spool(tmp_path: Path) -> None:
+    """A typo is an error, and leaves neither a store nor a directory; an empty spool is right."""
+    refused = run("drain", tmp_path / "store", tmp_path / "typo", "--once")
+    assert refused.returncode == 1
+    assert f"there is no directory {tmp_path / 'typo'}" in refused.stderr
+    assert "spool is made when its first event comes" in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("no directory")
+    assert run("drain", tmp_path / "store", tmp_path / "file", "--once").returncode == 1
+    (tmp_path / "empty").mkdir()
+    done = run("drain", tmp_path / "store", tmp_path / "empty", "--once")
+    assert (done.returncode, done.stdout) == (0, "0 lines, 0 events\n")
+
+
+def test_a_store_is_no_spool(place: Path, tmp_path: Path) -> None:
+    """The two are easily confused, and a drain makes files where it drains."""
+    run("drain", tmp_path / "store", place, "--once")
+    before = sorted(tmp_path.rglob("*"))
+    for options in ([], ["--once"]):
+        refused = run("drain", place, tmp_path / "store", *options)
+        assert refused.returncode == 2
+        assert "is the store of a hub, and no spool: write 'hubwire spool drain STORE DIRECTORY'" in refused.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_drain_that_follows_says_that_its_directory_is_not_there_yet(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        command("drain", tmp_path / "store", tmp_path / "later"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while not (tmp_path / "later" / "taken.json").exists():
+            time.sleep(0.05)
+        with Spool(tmp_path / "later") as spool:
+            spool.append("a.done", {"n": 1})
+        while files_of(tmp_path / "later"):
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        said, warned = process.communicate()
+    assert said == "1 line, 1 event\n"
+    assert f"there is no directory {tmp_path / 'later'} yet" in warned

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import pty
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hubwire import Board
 from hubwire.cli.hooking import AGENTS
-from support.spools import drained, lines_of, taken_into
+from support.spools import drained, lines_of, seen_of, taken_into
 
 SECRET = "sk-ant-api03-" + "abcDEF0123456789" * 4
 COMMON = {
@@ -71,24 +74,102 @@ def test_a_session_becomes_turns_and_calls(place: Path, tmp_path: Path) -> None:
     drained(place, tmp_path / "store")
     events = taken_into(tmp_path / "store")
     assert [event["kind"] for event in events] == [
-        *("session.started", "turn.started", "tool.called", "tool.completed", "tool.called", "tool.failed"),
+        *("session.started", "turn.started", "tool.announced", "tool.called", "tool.completed"),
+        *("tool.announced", "tool.called", "tool.failed"),
         *("permission.requested", "notification.sent", "turn.started", "turn.ended", "compaction.started"),
         *("turn.ended", "turn.started", "turn.failed", "error.raised", "session.ended"),
     ]
     assert {event["session_id"] for event in events} == {COMMON["session_id"]}
     assert {event["source"] for event in events} == {"claude-code"}
-    called, completed, again, failed = events[2:6]
+    announced, called, completed, _, again, failed = events[2:8]
+    assert announced["data"] == {"tool": "Bash", "call_id": "toolu_01ABC"}
     assert (called["call_id"], completed["call_id"]) == ("toolu_01ABC", "toolu_01ABC")
     assert (again["call_id"], failed["call_id"]) == ("toolu_02", "toolu_02")
     assert (completed["duration_ms"], failed["error_type"]) == (12, "ToolError")
-    first, second = events[1]["turn_id"], events[12]["turn_id"]
+    first, second = events[1]["turn_id"], events[14]["turn_id"]
     assert first != second
-    assert {event["turn_id"] for event in (*events[1:8], events[11])} == {first}
-    assert {event["turn_id"] for event in events[12:15]} == {second}
-    sub = [(event["agent_id"], event["turn_id"]) for event in events[8:10]]
+    assert {event["turn_id"] for event in (*events[1:10], events[13])} == {first}
+    assert {event["turn_id"] for event in events[14:17]} == {second}
+    sub = [(event["agent_id"], event["turn_id"]) for event in events[10:12]]
     assert sub == [("claude-code/Explore", "sub-1")] * 2
     assert events[0]["data"] == {"source": "startup", "model": "claude-opus-4"}
     assert list((place / "turns").iterdir()) == []
+    assert list((place / "calls").iterdir()) == []
+
+
+def times_of(*events: dict[str, Any]) -> list[float]:
+    return [dt.datetime.fromisoformat(event["occurred_at"]).timestamp() for event in events]
+
+
+def test_a_call_that_is_refused_is_no_call(place: Path) -> None:
+    """It is announced before rules and people are asked, and whether it may be made is told by its end alone."""
+    record(place, "UserPromptSubmit", prompt="Mend the till")
+    record(place, "PreToolUse", **CALL)
+    record(place, "PermissionRequest", **{key: CALL[key] for key in ("tool_name", "tool_input")})
+    (denied,) = record(place, "PermissionDenied", **CALL, reason="a rule")
+    assert (denied["kind"], denied["outcome"], denied["severity"]) == ("permission.denied", "denied", "warning")
+    assert denied["data"] == {"tool": "Bash", "call_id": "toolu_01ABC"}
+    record(place, "PreToolUse", **{**CALL, "tool_use_id": "toolu_02"})  # refused by a person: no hook is told
+    record(place, "Stop", last_assistant_message="I may not")
+    _, events = seen_of(place)
+    assert [event.kind for event in events if event.source == "claude-code"] == [
+        *("turn.started", "tool.announced", "permission.requested", "permission.denied"),
+        *("tool.announced", "turn.ended"),
+    ]
+    board = Board()
+    board.fold_all(events)
+    (run,) = board.runs()
+    assert (run.turns, run.calls, run.open, run.failed) == (1, 0, 0, 0)
+
+
+def test_a_call_began_when_it_was_announced_or_as_long_ago_as_it_took(place: Path) -> None:
+    before = time.time()
+    record(place, "PreToolUse", **CALL)
+    after = time.time()
+    called, completed = record(place, "PostToolUse", **CALL, tool_response="ok")
+    assert (called["kind"], completed["kind"]) == ("tool.called", "tool.completed")
+    (began,) = times_of(called)
+    assert before - 0.1 <= began <= after + 0.1, "the clock of files may be a few milliseconds behind"
+    record(place, "PreToolUse", **CALL)
+    called, _ = record(place, "PostToolUse", **CALL, tool_response="ok", duration_ms=0.001)
+    assert times_of(called)[0] > after
+    called, _ = record(place, "PostToolUse", **CALL, tool_response="ok", duration_ms=100_000)
+    assert times_of(called)[0] < before - 50
+    called, _ = record(place, "PostToolUse", **CALL, tool_response="ok")
+    assert "occurred_at" not in called, "it was not announced, and its line says when it was told"
+
+
+def test_a_call_that_was_asked_about_began_no_earlier(place: Path) -> None:
+    """An approval stands before its call, also where the question does not name the call."""
+    record(place, "PreToolUse", **CALL)
+    record(place, "PermissionRequest", **{key: CALL[key] for key in ("tool_name", "tool_input")})
+    called, failed = record(place, "PostToolUseFailure", **CALL, error="exit 1")
+    assert (called["kind"], failed["kind"]) == ("tool.called", "tool.failed")
+    assert "occurred_at" not in called
+
+
+def test_calls_that_were_never_made_are_forgotten_after_a_day(place: Path) -> None:
+    record(place, "UserPromptSubmit", prompt="go")
+    record(place, "PreToolUse", **CALL)
+    record(place, "PreToolUse", **{**CALL, "tool_input": {"command": "ls"}})
+    old, _ = sorted((place / "calls").iterdir())
+    os.utime(old, (0, 0))
+    record(place, "SessionEnd", reason="other")
+    assert len(list((place / "calls").iterdir())) == 1
+    assert old.exists() is False
+
+
+@pytest.mark.parametrize("what", ["file", "link", "unwritable"])
+def test_a_place_for_calls_that_cannot_be_used_loses_no_event(what: str, place: Path, tmp_path: Path) -> None:
+    place.mkdir()
+    if what == "file":
+        (place / "calls").write_text("")
+    elif what == "link":
+        (place / "calls").symlink_to(tmp_path / "nowhere")
+    else:
+        (place / "calls").mkdir(mode=0o500)
+    assert [event["kind"] for event in record(place, "PreToolUse", **CALL)] == ["tool.announced"]
+    assert [event["kind"] for event in record(place, "PostToolUse", **CALL)] == ["tool.called", "tool.completed"]
 
 
 def test_without_contents_there_are_names_and_sizes(place: Path) -> None:
@@ -109,13 +190,15 @@ def test_without_contents_there_are_names_and_sizes(place: Path) -> None:
     assert new["data"]["hook"] == "NewHook"
     assert new["data"]["said"]["trigger"] == "auto"
     assert {"payload", "note", "token"} < set(new["data"]["said"]["keys"])
-    (called,) = record(place, "PreToolUse", **CALL)
+    called, _ = record(place, "PostToolUse", **CALL)
     assert called["metadata"]["chars"]["tool_input"] == len(json.dumps(CALL["tool_input"]))
     assert called["metadata"]["project"] == "shop"
 
 
 def test_contents_are_redacted_before_they_are_written(place: Path) -> None:
-    (called,) = record(place, "PreToolUse", "--content", **CALL)
+    (announced,) = record(place, "PreToolUse", "--content", **CALL)
+    assert announced["data"]["arguments"]["command"].startswith("echo [redacted:")
+    called, _ = record(place, "PostToolUse", "--content", **CALL)
     assert called["arguments"]["command"].startswith("echo [redacted:")
     (started,) = record(place, "UserPromptSubmit", "--content", prompt="Write to ada@example.org")
     assert started["prompt"] == "Write to [redacted:email]"
@@ -136,8 +219,8 @@ def test_long_and_deep_contents_are_cut(place: Path, tmp_path: Path) -> None:
     )
     drained(place, tmp_path / "store")
     (called,) = taken_into(tmp_path / "store")
-    assert called["kind"] == "tool.called"
-    assert called["arguments"]["a"].endswith("… (280000 more characters)")
+    assert called["kind"] == "tool.announced"
+    assert called["data"]["arguments"]["a"].endswith("… (280000 more characters)")
 
 
 def test_codex_notifies_by_an_argument(place: Path) -> None:
@@ -152,7 +235,8 @@ def test_codex_notifies_by_an_argument(place: Path) -> None:
     }
     assert hook(place, b"", "--strict", json.dumps(said), agent="codex").stderr == b""
     record(place, "PreToolUse", agent="codex", **CALL, turn_id="8", model="gpt-5")
-    ended, called = [line["e"] for line in lines_of(place)]
+    record(place, "PostToolUse", agent="codex", **CALL, turn_id="8", model="gpt-5")
+    ended, _, called, _ = [line["e"] for line in lines_of(place)]
     assert (ended["kind"], ended["session_id"], ended["turn_id"]) == ("turn.ended", "t-1", "7")
     assert (called["turn_id"], called["metadata"]["model"], called["agent_id"]) == ("8", "gpt-5", "codex")
 
@@ -161,12 +245,13 @@ def test_gemini_calls_have_one_id_at_both_ends(place: Path) -> None:
     """Its hooks name no call: the id is made of what is called."""
     call = {"tool_name": "run_shell_command", "tool_input": {"command": "ls"}}
     (started,) = record(place, "BeforeAgent", agent="gemini-cli", prompt="hello")
-    (called,) = record(place, "BeforeTool", agent="gemini-cli", **call)
-    (completed,) = record(
+    record(place, "BeforeTool", agent="gemini-cli", **call)
+    called, completed = record(
         place, "AfterTool", agent="gemini-cli", **call, tool_response={"llmContent": "a", "error": None}
     )
-    (other,) = record(place, "BeforeTool", agent="gemini-cli", **{**call, "tool_input": {"command": "ls /"}})
-    (failed,) = record(place, "AfterTool", agent="gemini-cli", **call, tool_response={"error": {"message": "no"}})
+    (announced,) = record(place, "BeforeTool", agent="gemini-cli", **{**call, "tool_input": {"command": "ls /"}})
+    other = announced["data"]
+    _, failed = record(place, "AfterTool", agent="gemini-cli", **call, tool_response={"error": {"message": "no"}})
     (ended,) = record(place, "AfterAgent", agent="gemini-cli", prompt="hello", prompt_response="hi")
     kinds = [each["kind"] for each in (started, called, completed, failed, ended)]
     assert kinds == ["turn.started", "tool.called", "tool.completed", "tool.failed", "turn.ended"]
@@ -222,7 +307,7 @@ def test_odd_fields_are_taken_into_a_hub(content: tuple[str, ...], place: Path, 
             said = {**COMMON, "hook_event_name": name, **CALL, **fields}
             done = hook(place, said, "--strict", *content)
             assert (done.returncode, done.stderr) == (0, b""), (name, fields)
-            count += 2 if name == "StopFailure" else 1
+            count += 2 if name in ("StopFailure", "PostToolUse", "PostToolUseFailure") else 1
     feed = drained(place, tmp_path / "store")
     assert feed.problems() == []
     assert len(taken_into(tmp_path / "store")) == count
@@ -283,7 +368,7 @@ def test_a_hook_imports_next_to_nothing() -> None:
         "re2",
     ):
         assert heavy not in loaded
-    assert len([name for name in loaded if name.startswith("hubwire")]) <= 12
+    assert len([name for name in loaded if name.startswith("hubwire")]) <= 13
 
 
 @pytest.mark.parametrize("words", [(), ("claude-code",)])
@@ -309,5 +394,5 @@ def test_hooks_at_once_lose_nothing(place: Path, tmp_path: Path) -> None:
     started = [subprocess.Popen(each, env=environment, stdin=subprocess.DEVNULL) for each in words]
     assert [process.wait(60) for process in started] == [0] * 20
     drained(place, tmp_path / "store")
-    called = sorted(event["call_id"] for event in taken_into(tmp_path / "store"))
+    called = sorted(event["data"]["call_id"] for event in taken_into(tmp_path / "store"))
     assert called == sorted(f"t-{each}" for each in range(20))

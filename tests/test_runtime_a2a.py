@@ -35,6 +35,7 @@ from hubwire.runtimes.a2a import A2ARecorder, decide, from_a2a, record
 from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder as Heard, RuntimeContract
 from hubwire.testing.runtimes import ANSWER, approve_all, check_pairs, of
+from support.refusals import check_refusals
 from support.resuming import refuses
 
 CARD = pb.AgentCard(
@@ -582,3 +583,8 @@ async def test_an_agent_elsewhere_that_needs_input_goes_on_with_its_task() -> No
     async with remote(ask) as client, Hub() as hub:
         assert await answers(hub, client, "book", "monday") == ["Which day?", "booked"]
     assert len(set(tasks)) == 1
+
+
+async def test_what_is_no_agent_of_it_is_refused_at_once() -> None:
+    async with remote(lambda context, updater: updater.complete()) as client:
+        check_refusals(from_a2a, "a Client of a2a.client", client, type(client), name="coder")

@@ -38,6 +38,7 @@ from hubwire.runtimes.ag2 import AG2Recorder, from_ag2, record
 from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder as Heard, RuntimeContract
 from hubwire.testing.runtimes import ANSWER, approve_all, check_pairs, of
+from support.refusals import check_refusals
 
 
 def scripted(*answers: Any) -> TestConfig:
@@ -740,3 +741,7 @@ async def test_without_the_framework_the_error_names_the_extra(monkeypatch: pyte
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ConfigurationError, match=r"hubwire\[ag2\]"):
         record(Hub())
+
+
+async def test_what_is_no_agent_of_it_is_refused_at_once() -> None:
+    check_refusals(from_ag2, "an Agent of ag2", Agent("helper", config=scripted("ok")), Agent)

@@ -35,6 +35,7 @@ from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder as Heard, RuntimeContract
 from hubwire.testing.runtimes import ANSWER, approve_all, check_pairs, of
 from support.agent_framework_team import Scripted, call, deploy, middleware, say, team
+from support.refusals import check_refusals
 from support.resuming import refuses
 
 
@@ -542,3 +543,8 @@ async def test_an_actor_without_a_recorder_says_what_it_waits_for() -> None:
         async for event in hub.events(after=-1, pattern="turn.failed"):
             assert "from_agent_framework(agent, recorder=record(hub))" in event.error_message  # type: ignore[attr-defined]
             break
+
+
+async def test_what_is_no_agent_of_it_is_refused_at_once() -> None:
+    agent: Any = Agent(Scripted(), name="coder")
+    check_refusals(from_agent_framework, "an agent of agent_framework", agent, Agent)

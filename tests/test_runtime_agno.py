@@ -31,6 +31,7 @@ from hubwire.runtimes.agno import AgnoRecorder, from_agno, record, resume
 from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder as Heard, RuntimeContract
 from hubwire.testing.runtimes import ANSWER, approve_all, check_pairs, of
+from support.refusals import check_refusals
 from support.resuming import refuses
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Agno's own code
@@ -571,3 +572,7 @@ async def test_resume_refuses_what_is_wrong_in_any_argument() -> None:
         good = {"recorder": recorder, "agent": agent, "response": await agent.arun("go"), "may_repeat": False}
         assert await resume(**good) is good["response"]
         await refuses(resume, good)
+
+
+async def test_what_is_no_agent_of_it_is_refused_at_once() -> None:
+    check_refusals(from_agno, "an Agent or a Team of agno", agent_of("one"), Agent)

@@ -33,6 +33,7 @@ from hubwire.runtimes.crewai import from_crewai, record
 from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder as Heard, RuntimeContract
 from hubwire.testing.runtimes import ANSWER, check_pairs, of
+from support.refusals import check_refusals
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of CrewAI's own code
@@ -320,3 +321,8 @@ async def test_an_agent_answers_envelopes_and_remembers_the_channel() -> None:
                 break
         await recorder.flush()
     assert answers == ["one", "two"]
+
+
+async def test_what_is_no_agent_of_it_is_refused_at_once() -> None:
+    agent = await asyncio.to_thread(agent_of, final("one"))
+    check_refusals(from_crewai, "an Agent of crewai", agent, Agent)

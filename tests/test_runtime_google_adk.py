@@ -37,6 +37,7 @@ from hubwire.runtimes.google_adk import GoogleADKRecorder, from_google_adk, reco
 from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder as Heard, RuntimeContract
 from hubwire.testing.runtimes import ANSWER, approve_all, check_pairs, of
+from support.refusals import check_refusals
 from support.resuming import refuses
 
 pytestmark = [
@@ -652,3 +653,8 @@ async def test_resume_refuses_what_is_wrong_in_any_argument() -> None:
         good = {"recorder": recorder, "runner": runner, "user_id": "ann", "session_id": "s1", "may_repeat": False}
         assert await resume(**good) == []
         await refuses(resume, good, texts=("user_id", "session_id"))
+
+
+async def test_what_is_no_agent_of_it_is_refused_at_once() -> None:
+    agent = LlmAgent(name="coder", model=scripted(text("one")))
+    check_refusals(from_google_adk, "an agent of Google ADK", agent, LlmAgent)

@@ -26,6 +26,7 @@ from hubwire.runtimes.langchain import from_langchain, record
 from hubwire.testing import Recorder as Heard, RuntimeContract
 from hubwire.testing.runtimes import ANSWER, check_pairs, of
 from support.langgraph_team import call, deploy, lint, scripted, search
+from support.refusals import check_refusals
 
 PROMPT = ChatPromptTemplate.from_messages([("system", "Be brief."), ("user", "{asked}")])
 
@@ -264,3 +265,8 @@ async def test_a_model_answers_envelopes_and_remembers_the_channel() -> None:
                 assert delivery.event.content == "yes"
                 break
     assert heard[1] == [HumanMessage("ann: there?"), AIMessage("yes"), HumanMessage("there?")]
+
+
+async def test_what_is_no_agent_of_it_is_refused_at_once() -> None:
+    runnable = RunnableLambda(str)
+    check_refusals(from_langchain, "a runnable of LangChain", runnable, RunnableLambda, name="helper")

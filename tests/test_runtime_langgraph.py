@@ -47,6 +47,7 @@ from support.langgraph_team import (
     search,
     team,
 )
+from support.refusals import check_refusals
 
 
 class TestLangGraph(RuntimeContract):
@@ -607,3 +608,8 @@ async def test_nothing_is_left_of_streams_that_were_not_read(monkeypatch: pytest
             await asyncio.sleep(0)
             RunnableLambda(lambda given: "done").invoke(1)
             assert followed.open_runs == 0
+
+
+async def test_what_is_no_agent_of_it_is_refused_at_once() -> None:
+    agent = create_agent(Scripted(messages=iter([])), [], name="coder")
+    check_refusals(from_langgraph, "a compiled graph of LangGraph", agent, type(agent))

@@ -26,6 +26,7 @@ from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder as Heard, RuntimeContract
 from hubwire.testing.runtimes import ANSWER, approve_all, check_pairs, of
 from support.llama_team import agent, call, scripted, text
+from support.refusals import check_refusals
 
 pytestmark = pytest.mark.filterwarnings(  # LlamaIndex looks at all members of its models
     "ignore::pydantic.warnings.PydanticDeprecatedSince20",
@@ -330,3 +331,8 @@ async def test_an_agent_answers_envelopes() -> None:
                 break
         await recorder.flush()
     assert seen == ["user: 2 + 2?", "user: ann: 2 + 2?", "assistant: 4", "user: 2 + 2?"]
+
+
+async def test_what_is_no_agent_of_it_is_refused_at_once() -> None:
+    solver = agent("solver", scripted(text("4")))
+    check_refusals(from_llama_index, "an agent or an AgentWorkflow of llama_index", solver, type(solver))

@@ -8,6 +8,7 @@ import anyio
 
 from hubwire.runtimes.openai_agents import from_openai_agents
 from support.openai_team import agents, call, deploy, recorded, says, scripted, solo
+from support.refusals import check_refusals
 
 
 async def test_an_agent_answers_with_the_channel_as_its_memory() -> None:
@@ -66,3 +67,7 @@ async def ask(seen: Any, actor: Any, *, ends: str = "turn.ended", count: int = 2
     channel = await seen.hub.channels.open([ann, seen.hub.agents.named(actor.name)])
     await channel.post(ann, "go")
     await seen.heard.wait_for(ends, count=count)
+
+
+async def test_what_is_no_agent_of_it_is_refused_at_once() -> None:
+    check_refusals(from_openai_agents, "an Agent of openai-agents", solo([says("ok")]), agents.Agent)

@@ -35,6 +35,7 @@ from hubwire.runtimes.pydantic_ai import PydanticAIRecorder, from_pydantic_ai, r
 from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder as Heard, RuntimeContract
 from hubwire.testing.runtimes import ANSWER, approve_all, check_pairs, of
+from support.refusals import check_refusals
 from support.resuming import refuses
 
 Script = list[list[Any]]
@@ -681,3 +682,8 @@ async def test_resume_refuses_what_is_wrong_in_any_argument() -> None:
             good = {"recorder": recorder, "agent": agent, "result": await agent.run("go"), "may_repeat": False}
             assert await resume(**good) is good["result"]
             await refuses(resume, good)
+
+
+async def test_what_is_no_agent_of_it_is_refused_at_once() -> None:
+    agent: Any = Agent(scripted(), name="coder")
+    check_refusals(from_pydantic_ai, "an Agent of pydantic_ai", agent, Agent)

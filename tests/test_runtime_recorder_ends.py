@@ -146,7 +146,7 @@ async def test_a_callback_that_is_taken_away_may_close_and_give_another() -> Non
 
 
 def again_opened(hub: Hub) -> Recorder:
-    return opened(hub, "inner", lambda _: None, kind=Recorder)
+    return opened(hub, "inner", lambda _: None, {}, kind=Recorder)
 
 
 async def test_a_listener_may_open_record_in_and_close_recorders() -> None:
@@ -299,3 +299,23 @@ async def test_callbacks_are_taken_away_whatever_one_of_them_raises() -> None:
         assert recorder.is_closed
         assert recorder.statistics().failures == 1
         await recorder.aclose()
+
+
+async def test_an_end_that_was_held_back_says_when_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn whose tool ends after it: the hub takes its end later, and it is not later for that."""
+    monkeypatch.setattr("hubwire.runtimes._spans.LATE_NS", 0)
+    heard = Heard()
+    async with Hub() as hub:
+        hub.attach(heard)
+        async with Recorder(hub, source="try") as recorder:
+            recorder.begin_turn("run", agent="a")
+            recorder.begin_tool("tool", "slow", parent="run")
+            recorder.end("run", "done")
+            await recorder.flush()
+            assert of(heard.events, "turn.ended") == []
+            recorder.end("tool", "ok")
+            await recorder.flush()
+    (end,), (tool,) = of(heard.events, "turn.ended"), of(heard.events, "tool.completed")
+    assert end.occurred_at is not None
+    assert tool.occurred_at is not None
+    assert end.occurred_at < tool.occurred_at <= tool.at < end.at

@@ -21,6 +21,7 @@ from hubwire.runtimes.smolagents import from_smolagents, record
 from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder as Heard, RuntimeContract
 from hubwire.testing.runtimes import ANSWER, check_pairs, of
+from support.refusals import check_refusals
 from support.smolagents_team import Scripted, Streaming, agent, call, calls, deploy, done, kinds, lint, search, tool
 
 
@@ -243,3 +244,8 @@ async def test_an_agent_answers_envelopes_with_the_channel_as_its_memory() -> No
     assert said == "still forty-two"
     assert "ann: what is the answer?" in model.asked[-1]
     assert "forty-two" in model.asked[-1]
+
+
+async def test_what_is_no_agent_of_it_is_refused_at_once() -> None:
+    helper = await anyio.to_thread.run_sync(lambda: agent(Scripted(), name="helper"))
+    check_refusals(from_smolagents, "an agent of smolagents", helper, ToolCallingAgent)

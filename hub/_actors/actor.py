@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
+from types import FunctionType, MethodType
 from typing import Any
 
 from .. import messages
+from .._foreign.frameworks import actor_advice
 from .._foreign.guards import is_async
 from ..errors import ConfigurationError
 from ..events._shown import is_a, nearest_name, shown
@@ -39,6 +41,8 @@ def maker_of(candidate: Any, workers: int = 1) -> Callable[[], Any]:
                 " for each"
             )
         return lambda: candidate
+    if type(candidate) not in (FunctionType, MethodType) and (advice := _advice(candidate)):
+        raise ConfigurationError(f"{shown(candidate)} cannot be an actor as it is{advice}")
     if is_async(candidate):
         _check_call(candidate, candidate, name_of(candidate), ("turn",))
         function = _Function(candidate)
@@ -54,12 +58,18 @@ def maker_of(candidate: Any, workers: int = 1) -> Callable[[], Any]:
         actor = candidate()
         if not hasattr(actor, "on_envelope"):
             raise ConfigurationError(
-                f"{shown(candidate)} made {shown(actor)}, which is no actor: it has no on_envelope"
+                f"{shown(candidate)} made {shown(actor)}, which is no actor: it has no on_envelope{_advice(actor)}"
             )
         _check(actor)
         return actor
 
     return make
+
+
+def _advice(candidate: Any) -> str:
+    """Return what to do with an agent of a framework, as the end of an error; a class that is an actor needs none."""
+    advice = "" if hasattr(candidate, "on_envelope") else actor_advice(candidate)
+    return f"; {advice}" if advice else ""
 
 
 def _check_factory(candidate: Any) -> None:

@@ -16,6 +16,7 @@ from .._state.profiles import Observation, Passport, Resume, checked_rule
 from .._values import Shown
 from ..events._shown import shown
 from .core import Core, new_id
+from .group import Group
 from .inboxes import Inbox
 from .origins import origin_of
 
@@ -36,7 +37,7 @@ _UNREGISTER = Call("agent.unregister()")
 _CAPABILITIES_MAX = 10_000
 
 
-class AgentCommands:
+class AgentCommands(Group):
     """``hub.agents``: registers agents, and finds them."""
 
     def __init__(self, core: Core, state: State) -> None:

@@ -21,6 +21,7 @@ from .channels import Channel
 from .core import Core
 from .exact import exact
 from .gating import Gated, GatedBlocking, Tool, check_is_called
+from .group import Group
 from .pending import pending_of
 from .reviewing import Reviews
 from .tasks import Task
@@ -48,7 +49,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class ApprovalCommands:
+class ApprovalCommands(Group):
     """``hub.approvals``: requests approval before an agent acts, and answers for approvers.
 
     An approval is requested, its risk scored, its agent's trust computed; then a challenge is issued, approvers answer,

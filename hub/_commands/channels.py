@@ -19,6 +19,7 @@ from ..events import ExpectationViolated
 from .agents import Agent, id_of, ids_of, items_of, roles_of
 from .channel import Channel, channel_id_of
 from .core import Core, new_id
+from .group import Group
 from .origins import origin_of
 from .rules import seconds_or_rule
 from .violations import HANDLER_ATTEMPTS, HANDLER_SECONDS
@@ -32,7 +33,7 @@ _RECALL = Call("hub.channels.recall()")
 _LIST = Call("hub.channels.list()")
 
 
-class ChannelCommands:
+class ChannelCommands(Group):
     """``hub.channels``: opens the channels in which agents talk, and finds them."""
 
     def __init__(self, core: Core, state: State) -> None:

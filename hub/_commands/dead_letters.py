@@ -34,6 +34,7 @@ from ..own_log import OwnLog
 from ..patterns import Patterns
 from .acting import Acting
 from .core import Core
+from .group import Group
 from .letter_requests import Request, Requests
 from .places import InboxCommands
 from .retrying import Retries
@@ -74,7 +75,7 @@ class _Wanted:
         )
 
 
-class DeadLetterCommands:
+class DeadLetterCommands(Group):
     """``hub.dead_letters``: what could not be handled, kept to be looked at, retried and discarded.
 
     Those of listeners and those of inboxes are in one list: ``origin`` says which one is. For the program itself and

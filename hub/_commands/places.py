@@ -18,6 +18,7 @@ from ..events import EnvelopePosted
 from ..ports import Clock
 from .agents import Agent, id_of
 from .core import Core
+from .group import Group
 
 __all__ = ("InboxCommands", "InboxState", "WaitingEnvelope")
 
@@ -60,7 +61,7 @@ class WaitingEnvelope(Value):
     """In how many seconds it comes again; 0 if it may be delivered."""
 
 
-class InboxCommands:
+class InboxCommands(Group):
     """``hub.inboxes``: which envelopes wait for which agents, and which could not be handled.
 
     For the program itself and those who operate it: looking takes no envelope out of an inbox.

@@ -20,6 +20,7 @@ from ..events._shown import shown, type_name
 from .agents import Agent, actor_of
 from .channels import Channel, channel_id_of
 from .core import Core, new_id
+from .group import Group
 from .origins import origin_of
 from .outcomes import Outcomes
 from .rules import seconds_or_rule
@@ -37,7 +38,7 @@ _REQUEST_CANCEL = Call("task.request_cancel()")
 TTL_SECONDS = 3600.0
 
 
-class TaskCommands:
+class TaskCommands(Group):
     """``hub.tasks``: starts tasks, and finds the running ones.
 
     A task ends once, and for good: completed, failed or cancelled by its owner, or expired, when its time is up, its

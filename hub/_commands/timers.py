@@ -12,6 +12,7 @@ from .._values import Shown
 from .agents import Agent, actor_of
 from .channels import Channel, channel_id_of
 from .core import Core, new_id
+from .group import Group
 from .tasks import Task, task_id_of
 
 __all__ = ("Timer", "TimerCommands")
@@ -23,7 +24,7 @@ _LIST = Call("hub.timers.list()")
 _CANCEL = Call("timer.cancel()")
 
 
-class TimerCommands:
+class TimerCommands(Group):
     """``hub.timers``: timers that fire although the program was started again in between.
 
     When one is due, ``timer.fired`` is committed, with its name and its payload: handle it with a listener, DURABLE if

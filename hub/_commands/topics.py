@@ -13,6 +13,7 @@ from ..events import EnvelopePosted, Event
 from .agents import Agent, actor_of, id_of
 from .causes import cause_of
 from .core import Core
+from .group import Group
 from .inboxes import Delivery
 from .origins import origin_of
 from .publishing import PUBLISH, TOPIC_CHARS_MAX, is_dotted, publication_of, topic_of
@@ -25,7 +26,7 @@ _LIST = Call("hub.topics.list()")
 _SUBSCRIBERS = Call("hub.topics.subscribers()")
 
 
-class TopicCommands:
+class TopicCommands(Group):
     """``hub.topics``: publish to all who want to know, without knowing them.
 
     A topic is a name: words joined by dots, as ``build.failed`` or ``order.4711.paid``. It is not made before, and does

@@ -12,6 +12,7 @@ from .acting import Acting
 from .agents import Agent, actor_of
 from .channels import Channel
 from .core import Core, new_id
+from .group import Group
 from .recorded import ModelCall, RecordedTurn, ToolCall, checked_call
 from .tasks import Task
 
@@ -22,7 +23,7 @@ _MODEL = Call("hub.turns.model()")
 _TOOL = Call("hub.turns.tool()")
 
 
-class TurnCommands:
+class TurnCommands(Group):
     """``hub.turns``: records turns, model calls and tool calls, and knows those whose end has not come.
 
     They are facts. :meth:`turn`, :meth:`model` and :meth:`tool` write them for a block of code; who knows better when

@@ -43,6 +43,9 @@ class Matcher:
         """Equal for matchers that were made with the same patterns and filters."""
         self._known: dict[str, bool | None] = {}
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {list(self.patterns)!r:.200}>"
+
     def select(self, events: Sequence[Event]) -> Sequence[Event]:
         """Return those of the events, in the order of their ``seq``, that match."""
         # Most listeners take all events, and most batches hold none about a listener.

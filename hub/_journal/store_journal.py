@@ -64,6 +64,9 @@ class StoreJournal:
         self._second_seq: int | None = None
         """The first event of the segment after the oldest one; None if it is not known yet."""
 
+    def __repr__(self) -> str:
+        return f"StoreJournal({self.store!r:.200}, path={self.path!r})"
+
     @property
     def next_seq(self) -> int:
         last_seq = self._log.last_seq

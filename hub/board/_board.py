@@ -20,7 +20,7 @@ from ._keeping import VERSION, BoardKept, damaged, read_kept
 from ._life import Life
 from ._limits import BoardLimits
 from ._place import Place
-from ._reading import NAME_MAX, TEXT_MAX, Misfit, identifier, readable, text_or
+from ._reading import NAME_MAX, TEXT_MAX, Misfit, identifier, readable, text_or, time_of
 from ._runs import Runs
 from ._showing import STATES, Showing, Waits
 from ._talk_showing import TalkShowing
@@ -34,9 +34,6 @@ from ._work_views import ApprovalView, RunView, TaskView, Waterfall
 __all__ = ("Board",)
 
 _RATE_SECONDS = 10
-
-_HOLDING = ("enforce", "")
-"""The modes of approvals in which the agent does not act before the verdict."""
 
 
 class Board:
@@ -71,9 +68,13 @@ class Board:
         self._runs = Runs(self.limits, self._agents)
         self._channels = Channels(self.limits, self._agents, self._runs)
         self._tasks = Tasks(self.limits, self._agents, self._runs)
-        self._approvals = Approvals(self.limits)
+        self._approvals = Approvals(self.limits, self._runs)
         self._listeners = Listeners(self.limits)
         self._handlers = self._table()
+
+    def __repr__(self) -> str:
+        whose = "" if self.tenant is None else f" of tenant {self.tenant!r:.80}"
+        return f"<Board{whose} up to event {self.seq}>"
 
     def _table(self) -> Mapping[str, tuple[Callable[[Any], None], ...]]:
         table: dict[str, tuple[Callable[[Any], None], ...]] = {
@@ -263,11 +264,10 @@ class Board:
         return cut("board.links()", found, self._channels.links_more, limit)
 
     def runs(self, *, now: Now = None, limit: int | None = None) -> Rows[RunView]:
-        """Return the runs: open ones, then failed ones, then the others, the newest first."""
-        kept = self._runs.kept
-        entries = sorted(kept, key=lambda each: each.last_at, reverse=True)
-        entries.sort(key=lambda each: (not each.open, not each.failed))
-        showing = self._work(moment("board.runs()", now, self._at))
+        """Return the runs: those that are open or wait for people, failed ones, and the others, the newest first."""
+        kept, showing = self._runs.kept, self._work(moment("board.runs()", now, self._at))
+        entries = sorted(kept, key=lambda each: time_of(each.last_at) or 0.0, reverse=True)
+        entries.sort(key=lambda each: (not (each.open or showing.waiting[each.run_id]), not each.failed))
         return cut("board.runs()", entries, kept.not_shown, limit, showing.run)
 
     def run(self, run_id: str, *, now: Now = None) -> Waterfall | None:
@@ -323,12 +323,12 @@ class Board:
         return TalkShowing(self._agents, now, self._approvals.by_channel())
 
     def _work(self, now: float = 0.0) -> WorkShowing:
-        return WorkShowing(self._agents, now, self._runs.spans, self._channels.kept)
+        return WorkShowing(self._agents, now, self._runs.spans, self._channels.kept, self._approvals.by_run())
 
     def _waits(self) -> Waits:
         """Return for what agents wait, by agent: the oldest approval, the newest question and task of each."""
         return Waits(
-            {each.agent_id: each for each in reversed(self._approvals.kept.going.values()) if each.mode in _HOLDING},
+            {each.agent_id: each for each in self._approvals.waiting()},
             {each.asker_id: each for each in self._agents.asks.values()},
             {each.owner_id: each for each in self._tasks.kept.going.values()},
         )

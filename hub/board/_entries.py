@@ -7,6 +7,8 @@ from typing import Annotated
 import attrs
 import msgspec
 
+from ._reading import time_of
+
 __all__ = (
     "AgentEntry",
     "ApprovalEntry",
@@ -144,6 +146,16 @@ class RunEntry:
     hand_overs: list[HandOverEntry] = attrs.Factory(list)
     input_tokens: int = 0
     output_tokens: int = 0
+
+    def reach(self, own_at: str, at: str) -> None:
+        """Begin and last as a part says of itself; most happen when the hub takes them (``at``), in this order."""
+        if own_at == at:
+            self.last_at = at
+        elif (own := time_of(own_at)) is not None:
+            if own > (time_of(self.last_at) or 0.0):
+                self.last_at = own_at
+            if own < (time_of(self.started_at) or own):
+                self.started_at = own_at
 
 
 @attrs.define(eq=False)
@@ -284,6 +296,8 @@ class ApprovalEntry:
     reason: str = ""
     is_failure: bool = False
     is_used: bool = False
+    run_id: str = ""
+    """The run in which it was asked."""
 
 
 @attrs.define(eq=False)

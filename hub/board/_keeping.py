@@ -18,7 +18,7 @@ from ._work import ApprovalsKept, ListenersKept, TasksKept
 
 __all__ = ("VERSION", "BoardKept", "damaged", "read_kept")
 
-VERSION = 2
+VERSION = 3
 """Of snapshots: one more whenever what they hold changes its shape."""
 
 

@@ -71,12 +71,8 @@ class Runs:
             "tool.called": partial(self._called, "tool"),
             "agent.switched": self._switched,
         }
-        for family, endings in (
-            ("turn", ("ended", "failed", "abandoned")),
-            ("model", ("completed", "failed", "abandoned")),
-            ("tool", ("completed", "failed", "abandoned")),
-        ):
-            for ending in endings:
+        for family, done in (("turn", "ended"), ("model", "completed"), ("tool", "completed")):
+            for ending in (done, "failed", "abandoned"):
                 found[f"{family}.{ending}"] = partial(self._ended, family, _ENDINGS[ending])
         return found
 
@@ -101,7 +97,7 @@ class Runs:
         self._trail.handles(event, span.number)
         if cause is not None:
             span.cause = cause.number
-            self._hand_over(event.at, span, cause)
+            self._hand_over(span.started_at, span, cause)
 
     def _called(self, family: str, event: Any) -> None:
         call_id, name = identifier(event.call_id), words(event.model if family == "model" else event.tool)
@@ -119,6 +115,10 @@ class Runs:
         span = self._find("task", event.task_id, event)
         if span is not None:
             self._end(span, _ENDINGS[ending], event, detail)
+
+    def run_of(self, event: Any) -> str:
+        """Return the run that an event belongs to by what it says of itself, or by the turn that it is about."""
+        return self._run_of(event, self._find("turn", event.turn_id, event))
 
     @staticmethod
     def _run_of(event: Any, turn: SpanEntry | None) -> str:
@@ -182,11 +182,11 @@ class Runs:
     def _into_run(self, span: SpanEntry, at: str) -> None:
         run = self.kept.going.get(span.run_id) or self.kept.ended.get(span.run_id)
         if run is None:
-            run = RunEntry(span.run_id, "", span.started_at, at)
+            run = RunEntry(span.run_id, "", span.started_at, span.started_at)
         if not run.open:
             self._leave(self.kept.add(run.run_id, run))
         run.open += 1
-        run.last_at = at
+        run.reach(span.started_at, at)
         if span.family == "turn":
             run.turns += 1
         elif span.family == "task":
@@ -254,7 +254,7 @@ class Runs:
         self._agents.ended(span)
         self._forget(span)
         if run is not None:
-            run.last_at = event.at
+            run.reach(span.ended_at, event.at)
             run.failed += outcome == "failed"
             run.abandoned += outcome == "abandoned"
             if is_first:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -31,6 +32,9 @@ from ._runs import Runs
 __all__ = ("Approvals", "ApprovalsKept", "Listeners", "ListenersKept", "Tasks", "TasksKept")
 
 _STEPS_MAX = 8
+_HOLDING = ("enforce", "")
+"""The modes of approvals in which the agent does not act before the verdict."""
+
 _APPROVERS_MAX = 50
 _PATTERNS_MAX = 20
 
@@ -140,7 +144,8 @@ class ApprovalsKept:
 class Approvals:
     """What agents may not do before a verdict, and what was decided."""
 
-    def __init__(self, limits: BoardLimits) -> None:
+    def __init__(self, limits: BoardLimits, runs: Runs) -> None:
+        self._runs = runs
         self.kept: Kept[ApprovalEntry] = Kept(limits.approvals, limits.approvals_decided)
 
     def handlers(self) -> Mapping[str, Callable[[Any], None]]:
@@ -156,6 +161,14 @@ class Approvals:
             "approval.used": self._used,
             **{f"approval.{verdict}": partial(self._decided, verdict) for verdict in verdicts},
         }
+
+    def waiting(self) -> list[ApprovalEntry]:
+        """Return those that hold up who has asked, the newest first."""
+        return [entry for entry in reversed(self.kept.going.values()) if entry.mode in _HOLDING]
+
+    def by_run(self) -> Counter[str]:
+        """Return how many of those that wait for people there are in each run."""
+        return Counter(entry.run_id for entry in self.waiting() if entry.run_id)
 
     def by_channel(self) -> dict[str, list[ApprovalEntry]]:
         """Return those that wait, by the channel they are about."""
@@ -184,6 +197,7 @@ class Approvals:
             text_or(event.mode),
             text_or(event.fail_mode),
             number(event.timeout_seconds),
+            run_id=self._runs.run_of(event),
         )
         self.kept.add(approval_id, entry)
 

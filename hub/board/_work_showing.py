@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import attrs
@@ -37,18 +38,21 @@ class WorkShowing:
     now: float
     all_spans: Mapping[int, SpanEntry]
     channels: Kept[ChannelEntry]
+    waiting: Counter[str]
+    """How many approvals wait for people, by run."""
 
     # -- runs --
 
     def run(self, entry: RunEntry) -> RunView:
-        state = "failed" if entry.failed else "abandoned" if entry.abandoned else "ended"
+        waiting = self.waiting[entry.run_id]
+        ended = "failed" if entry.failed else "abandoned" if entry.abandoned else "ended"
         spans = [self.all_spans[number] for number in entry.spans]
         begun = time_of(entry.started_at)
         ends = [self.now if each.outcome == "open" else time_of(each.ended_at) or 0.0 for each in spans]
         return RunView(
             run_id=entry.run_id,
             title=self._title(entry),
-            state="open" if entry.open else state,
+            state="open" if entry.open else "waiting" if waiting else ended,
             agents=tuple(map(self.agents.name, entry.agents)),
             started_at=entry.started_at,
             last_at=entry.last_at,
@@ -56,6 +60,7 @@ class WorkShowing:
             bars=_bars(spans, begun),
             failures=_failures(spans, begun),
             open=entry.open,
+            waiting=waiting,
             turns=entry.turns,
             calls=entry.calls,
             tasks=entry.tasks,

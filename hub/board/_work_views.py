@@ -100,11 +100,14 @@ class RunView(View):
     """What holds them together: ``correlation:…``, ``task:…``, ``session:…``, ``turn:…``, ``channel:…``."""
     title: str
     state: str
-    """``open``, ``failed``, ``abandoned`` or ``ended``."""
+    """``open``; or, if no part of it is under way, ``waiting`` for the answer of a person, ``failed``, ``abandoned`` or
+    ``ended``."""
     agents: tuple[str, ...]
     """Names."""
     started_at: str
+    """When its first part began, as that says of itself; of what was recorded elsewhere, not when the hub took it."""
     last_at: str
+    """When its newest part began or ended, likewise."""
     seconds: float | None
     """From its beginning to the end of its last part, or by now if it is open; None if that is not known."""
     bars: tuple[BarView, ...]
@@ -112,6 +115,8 @@ class RunView(View):
     failures: tuple[float, ...]
     """When a part of it has failed, in seconds since it began, at most 60."""
     open: int
+    waiting: int
+    """How many approvals that it has asked for are not decided."""
     turns: int
     calls: int
     tasks: int

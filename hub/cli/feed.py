@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import anyio
 import anyio.lowlevel
 
 from .. import codec
 from ..board import Board
 from ..errors import HistoryGone, InvalidRecord, LogDamaged
-from ..log import LogReader, Record
+from ..log import LogReader, Record, SeqIndex
 from ..ports import KnowledgeStore
 from .redacted import shown
 
@@ -31,7 +33,10 @@ class Feed:
         self.board: Board = board
         self.damaged: int = 0
         """How many records could not be read."""
+        self.newest: bytes = b""
+        """The line of the event that was folded last; empty before that."""
         self._state = "unknown"
+        self._place = store, path
         self._reader = LogReader(store, path)
         self._shown_as = shown(raw=raw).record
 
@@ -39,6 +44,23 @@ class Feed:
     def state(self) -> str:
         """Of the hub: the board of a tenant has no event that says it."""
         return self._state if self.board.tenant is not None else self.board.hub().state
+
+    async def go_on(self, board: Board, digest: str, *, state: str, damaged: int) -> bool:
+        """Go on with a board that was kept, if the log has the line that it folded last, with this digest."""
+        store, path = self._place
+        index = SeqIndex()
+        reader = LogReader(store, path, index)
+        try:
+            await reader.seek_after_seq(board.seq - 1)
+            line = await _line_of(reader, board.seq)
+        except (HistoryGone, LogDamaged):
+            return False
+        if line is None or hashlib.sha256(line).hexdigest() != digest:
+            return False
+        await reader.seek_after_seq(board.seq)
+        self.board, self._reader, self.newest = board, reader, line
+        self._state, self.damaged = state, damaged
+        return True
 
     async def read(self) -> bool:
         """Fold the next records; return whether there were any."""
@@ -50,6 +72,7 @@ class Feed:
                     event = codec.decode(body)
                     self.board.fold(event)
                     self._state = _STATES.get(event.kind, self._state)
+                    self.newest = record.line
             except InvalidRecord:
                 self.damaged += b'"seq":' in record.line
             if number % _BATCH == _BATCH - 1:
@@ -64,6 +87,19 @@ class Feed:
         except LogDamaged as error:  # what is before the damage is shown
             return error
         return None
+
+
+async def _line_of(reader: LogReader, seq: int) -> bytes | None:
+    """Return the line of an event, which is close after the place of the reader."""
+    while records := await reader.read():
+        for record in records:
+            try:
+                found = codec.decode_fields(record.body).get("seq")
+            except InvalidRecord:
+                continue
+            if type(found) is int and found >= seq:
+                return record.line if found == seq else None
+    return None
 
 
 async def read_on(reader: LogReader) -> list[Record]:

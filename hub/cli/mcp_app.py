@@ -34,6 +34,13 @@ def mcp(
     log: Annotated[
         str | None, Parameter(name="--log", help="The log within the store; by default /audit, else /journal.")
     ] = None,
+    keep: Annotated[
+        str | None,
+        Parameter(
+            help="The directory that keeps the boards of a long log, so that the next start has them at once; by"
+            " default one for hubwire among your caches. They are redacted. 'none' keeps nothing."
+        ),
+    ] = None,
 ) -> None:
     """Let an assistant read what agents did: an MCP server on standard input and output, which the assistant starts.
 
@@ -44,4 +51,4 @@ def mcp(
 
     from .mcp.serving import serve
 
-    anyio.run(partial(serve, target, log, http, allow_decide=allow_decide))
+    anyio.run(partial(serve, target, log, http, keep, allow_decide=allow_decide))

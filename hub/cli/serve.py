@@ -13,17 +13,14 @@ import attrs
 
 from hubwire.listeners.dashboard import Access, Dashboard, Person
 from hubwire.listeners.dashboard.serving import is_loopback
-from hubwire.stores import FileStore
 
-from ..errors import ConfigurationError, HubError
-from ..ports import KnowledgeStore
+from ..errors import ConfigurationError
+from .caches import cache_in
 from .failures import CommandFailed
 from .output import say
 from .target import AUDIT, JOURNAL, LogMissing, find_log, open_target
 
 __all__ = ("Settings", "check_host", "serve")
-
-KEEP_NOTHING = "none"
 
 
 @attrs.frozen(kw_only=True)
@@ -48,7 +45,7 @@ async def serve(target: str, settings: Settings) -> None:
     check_host("serve", settings.host, settings.certfile, insecure=settings.insecure)
     if await _is_file(target):
         raise CommandFailed(f"{target} is a file, and a store is a directory: name the one that the hub writes to")
-    store, keep = open_target(target), _keep(settings.keep)
+    store, keep = open_target(target), cache_in(settings.keep)
     try:
         path: str | None
         try:
@@ -87,19 +84,6 @@ async def serve(target: str, settings: Settings) -> None:
         await store.aclose()
         if keep is not None:
             await keep.aclose()
-
-
-def _keep(folder: str | None) -> KnowledgeStore | None:
-    """Return where boards are kept: by default, the directory for caches of whoever calls the command."""
-    if folder == KEEP_NOTHING:
-        return None
-    if folder is not None:
-        return FileStore(folder)
-    caches = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    try:
-        return FileStore((caches if caches.is_absolute() else Path.home() / ".cache") / "hubwire")
-    except (RuntimeError, OSError, HubError):  # there is no such directory: each start reads the log
-        return None
 
 
 def check_host(verb: str, host: str, certfile: str | None, *, insecure: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import partial
 
 import anyio
@@ -12,6 +13,7 @@ from hubwire.listeners.audit import AuditLog
 from hubwire.stores import open_store
 
 from .. import Hub
+from ..errors import ConfigurationError, NotFound
 from ..spool import SpoolFeed, SpoolFile, SpoolStatus, read_status
 from .importing.conversation import EVENT_BYTES_MAX
 from .output import complain, plural, say
@@ -20,9 +22,13 @@ __all__ = ("drain", "status")
 
 _NOT_ALL = 3
 
+_OF_STORES = ("journal", "audit")
+"""What a hub makes in its store, and no process in a spool."""
+
 
 def drain(store_url: str, directory: str, *, once: bool, archive: str | None) -> int:
     """Drain a spool into a store until it is empty, or Ctrl-C comes; return the exit code."""
+    _check(directory, once=once)
     feed = SpoolFeed(directory, follow=not once, waits=False, archive=archive)
     try:
         anyio.run(partial(_drain, store_url, feed))
@@ -30,6 +36,22 @@ def drain(store_url: str, directory: str, *, once: bool, archive: str | None) ->
         _say(feed)
     counts = feed.statistics()
     return _NOT_ALL if feed.problems() or any(counts[name] for name in ("damaged", "refused", "missing")) else 0
+
+
+def _check(directory: str, *, once: bool) -> None:
+    """Refuse a directory that is probably a mistake, before anything is made of it."""
+    if any(os.path.isdir(f"{directory}/{name}") for name in _OF_STORES):  # noqa: PTH112 - it is text
+        raise ConfigurationError(
+            f"spool drain: {directory} is the store of a hub, and no spool: write 'hubwire spool drain STORE DIRECTORY'"
+        )
+    if os.path.isdir(directory):  # noqa: PTH112
+        return
+    if once:
+        raise NotFound(
+            f"spool drain: there is no directory {directory}, so there is nothing to take; a spool is made when its"
+            " first event comes"
+        )
+    complain(f"there is no directory {directory} yet; it is made, and followed until Ctrl-C")
 
 
 async def _drain(store_url: str, feed: SpoolFeed) -> None:

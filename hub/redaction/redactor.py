@@ -110,6 +110,9 @@ class Redactor:
         self._named_kinds: dict[type[Event], bool] = {}
         self._failures = 0
 
+    def __repr__(self) -> str:
+        return f"<Redactor: {len(self._own)} rules of its own, {self._failures} failures>"  # no key, no rule
+
     @property
     def failures(self) -> int:
         """How often a value was withheld as a whole, because a rule, or an object that was read, raised."""

@@ -11,8 +11,43 @@ All of them are thin over :class:`Recorder`, which is for runtimes of your own, 
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ._actors import AgentActor, Said
 from .recorder import Recorder, RecorderStatistics
 from .verdict import Verdict
 
 __all__ = ("AgentActor", "Recorder", "RecorderStatistics", "Said", "Verdict")
+
+_MODULES = (
+    "a2a",
+    "ag2",
+    "agent_framework",
+    "agno",
+    "claude_agent_sdk",
+    "crewai",
+    "fastmcp",
+    "google_adk",
+    "langchain",
+    "langgraph",
+    "litellm",
+    "llama_index",
+    "mcp",
+    "openai_agents",
+    "opentelemetry",
+    "pydantic_ai",
+    "smolagents",
+)
+"""The adapters, each imported when it is asked for; none of them imports its framework before it is used."""
+
+if not TYPE_CHECKING:  # checkers know no module before it is imported
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return import_module(f".{name}", __name__)
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_MODULES, *(name for name in globals() if name.startswith("__"))})

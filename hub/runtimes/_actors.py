@@ -13,12 +13,12 @@ from .._foreign.threads import GuestThread
 from ..actors import BaseActor, Turn
 from ..errors import ConfigurationError
 from ..events import canonical
-from ..events._shown import is_a, shown
+from ..events._shown import is_a, nearest, shown
 from ._capture import captured, is_made_of_fields
 from ._place import within
 from ._settings import whole_of
 
-__all__ = ("AgentActor", "Answer", "Said", "text_of")
+__all__ = ("AgentActor", "Answer", "Said", "actor_by", "text_of")
 
 
 @attrs.frozen
@@ -68,6 +68,9 @@ class AgentActor(BaseActor):
         self._thread = GuestThread(f"agent {name}")
         self._history_max = whole_of("history_max", history_max)
         self._history_bytes_max = whole_of("history_bytes_max", history_bytes_max)
+
+    def __repr__(self) -> str:
+        return f"AgentActor(name={shown(self.name)})"
 
     async def on_envelope(self, turn: Turn, /) -> None:
         """Answer the envelope, or keep silent."""
@@ -133,6 +136,21 @@ class AgentActor(BaseActor):
         return any(
             entry.event.id == envelope.causation_id and entry.agent_id == turn.agent.id for entry in reversed(before)
         )
+
+
+def actor_by(call: str, name: Any, answer: Answer, settings: Mapping[str, Any]) -> AgentActor:
+    """Return the actor that a function of an adapter makes; what is wrong with its settings names that function."""
+    known = ("name", *(AgentActor.__init__.__kwdefaults__ or ()))
+    for each in settings:
+        if each not in known:
+            meant = nearest(each, known)
+            raise ConfigurationError(
+                f"{call}() has no setting {shown(each)}; it has {', '.join(known)}{'; ' if meant else ''}{meant}"
+            )
+    try:
+        return AgentActor(name, answer, **settings)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{call}(): {error}") from error.__cause__
 
 
 async def _is_newest(turn: Turn) -> bool:

@@ -30,8 +30,10 @@ from ..redaction import Redactor
 from ._asking import ask, verdict_of
 from ._crossing import Crossing, settle
 from ._queue import Entry, Queue
+from ._span import LATE_NS
 from ._spans import Spans
 from ._tidy import Tidy, without_contents
+from ._unheard import RUN_IT, unheard_in
 from .verdict import Verdict
 
 __all__ = ("Bringing",)
@@ -46,7 +48,6 @@ _TURN_SECONDS: Final = 0.002
 _SWEEP_SECONDS: Final = 1.0
 _DUE_NS: Final = 200_000_000
 """So often it is looked for what has waited long enough, however much comes."""
-_LATE_NS: Final = 1_000_000_000
 _AGENTS_MAX: Final = 10_000
 """How many agents one recorder registers."""
 
@@ -133,6 +134,9 @@ class Bringing:
         """Return what is left out now; what was, statistics and ``recording.dropped`` say."""
         if self._has_finished.done():
             return ()
+        if unheard := unheard_in(self._queue):
+            held = f"the recorder of {self._source} holds {unheard:,} calls for this hub, which was never started"
+            return (f"{held}: run agents inside {RUN_IT}",)
         if dropped := sum(self._queue.dropped.copy().values()):
             what = f"has left out {dropped:,} calls that the log does not know of yet"
         elif self._queue.is_full:
@@ -187,7 +191,7 @@ class Bringing:
             if not entry.fields["future"].done():
                 entry.fields["future"].set_result(self._newest)
             return
-        entry.is_late = _time_of_day.now_ns() - entry.wall_ns > _LATE_NS
+        entry.is_late = _time_of_day.now_ns() - entry.wall_ns > LATE_NS
         try:
             await self._taken(face, entry)
         except (HubClosed, HubFailed):

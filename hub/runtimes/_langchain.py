@@ -14,10 +14,11 @@ from typing import Any, Final
 
 from .. import Hub, HubThread
 from ..errors import ConfigurationError
+from ..events._shown import is_a
 from ._capture import captured
 from ._langchain_runs import Following
 from ._langgraph_checkpoints import telling_of
-from ._opening import imported, opened
+from ._opening import imported, opened, reopened
 from ._settings import hub_of
 from .recorder import Recorder
 
@@ -72,7 +73,9 @@ class _Hook:
 _hook = _Hook()
 
 
-def following(hub: Hub | HubThread, source: str, node_agents: Collection[str] = (), **settings: Any) -> Recorder:
+def following(
+    hub: Hub | HubThread, source: str, settings: Mapping[str, Any], node_agents: Collection[str] = ()
+) -> Recorder:
     """Return the recorder of LangChain's runs for a hub: the one that is there, whatever its source, or a new one."""
     names = captured(list(node_agents), 10_000) if isinstance(node_agents, list | tuple | set | frozenset) else None
     if names is None or not all(type(each) is str and each for each in node_agents):
@@ -83,8 +86,12 @@ def following(hub: Hub | HubThread, source: str, node_agents: Collection[str] = 
     def install(recorder: Recorder) -> Callable[[], None]:
         return _hook.add(Following(recorder, node_agents))
 
+    own = {"node_agents": sorted(set(node_agents))}
     with _hook.lock:
-        return _hook.find(hub_of(hub)) or opened(hub, source, install, **settings)
+        there = _hook.find(hub_of(hub)) if is_a(hub, (Hub, HubThread)) else None
+        if there is not None:
+            return reopened(there, source, settings, own)
+        return opened(hub, source, install, settings, own=own)
 
 
 def correlation_of(recorder: Recorder, thread: str) -> str | None:

@@ -77,6 +77,8 @@ class Queue:
         self.replays: int = 0
         """How many beginnings have come again before their end."""
         self.is_closed: bool = False
+        self.was_heard: bool = False
+        """Whether a hub has begun to take in what is here."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -107,6 +109,7 @@ class Queue:
         """Call this when there is an entry again; it must not wait."""
         with self._lock:
             self._wake = wake
+            self.was_heard = self.was_heard or wake is not None
             if self._entries and wake is not None:
                 wake()
 

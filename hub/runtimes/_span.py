@@ -11,7 +11,21 @@ from ..context import EMPTY, Context
 from ..events import Event
 from ._queue import Entry
 
-__all__ = ("Place", "Span", "count", "header_of", "header_outside", "moment", "shown_above", "unique", "whole")
+__all__ = (
+    "LATE_NS",
+    "Place",
+    "Span",
+    "count",
+    "header_of",
+    "header_outside",
+    "moment",
+    "shown_above",
+    "unique",
+    "whole",
+)
+
+LATE_NS: Final = 1_000_000_000
+"""What the hub takes in later than this says when it happened."""
 
 _CALL_IDS_MAX: Final = 20_000
 """Of how many ids of calls in a run it is remembered how often they were used: a run may never end."""

@@ -7,6 +7,7 @@ to it, and what has not ended then is abandoned.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -35,7 +36,7 @@ from ..events import (
     evolve,
 )
 from ._queue import Entry
-from ._span import Place, Span, count, header_of, header_outside, moment, shown_above, unique, whole
+from ._span import LATE_NS, Place, Span, count, header_of, header_outside, moment, shown_above, unique, whole
 from ._tidy import Tidy
 
 __all__ = ("END_WAITS_SECONDS", "OLD_SECONDS", "Spans")
@@ -214,6 +215,8 @@ class Spans:
 
     def _end(self, span: Span, entry: Entry) -> Event:
         fields = entry.fields
+        if time.monotonic_ns() - entry.tick_ns > LATE_NS:  # it was held back, and has to say when it was
+            entry.is_late = True
         header = header_of(span, entry, self._source)
         duration = round(max(entry.tick_ns - span.begun.tick_ns, 0) / 1e6, 3)
         count(span.totals, fields)

@@ -33,9 +33,9 @@ from .. import Hub, HubThread
 from ..actors import Turn
 from ..errors import ConfigurationError
 from ._a2a_parts import said_in
-from ._actors import AgentActor, Said
+from ._actors import AgentActor, Said, actor_by
 from ._capture import captured
-from ._opening import imported, opened
+from ._opening import check_agent, imported, opened
 from ._questions import Question, decided, denial_of
 from ._resuming import check_has, check_resuming
 from ._served import correlation_of
@@ -90,10 +90,10 @@ def record(hub: Hub | HubThread, **settings: Any) -> A2ARecorder:
     """Record in a hub what agents are asked whose executors :meth:`A2ARecorder.executor` has wrapped.
 
     ``settings`` are those of :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, it returns the same
-    recorder.
+    recorder, and refuses other settings.
     """
     imported("a2a.server.agent_execution", "a2a")
-    recorder: A2ARecorder = opened(hub, "a2a-sdk", lambda _: None, kind=A2ARecorder, **settings)
+    recorder: A2ARecorder = opened(hub, "a2a-sdk", lambda _: None, settings, kind=A2ARecorder)
     return recorder
 
 
@@ -139,7 +139,10 @@ def from_a2a(client: Any, *, name: str, **settings: Any) -> AgentActor:
     next goes to the same task. ``settings`` are those of :class:`~hubwire.runtimes.AgentActor`.
     """
     imported("a2a.client", "a2a")
-    return AgentActor(name, _Remote(client, name).answer, **settings)
+    check_agent(
+        "from_a2a", client, "a Client of a2a.client, as ClientFactory(...).create(card) makes it", has=("send_message",)
+    )
+    return actor_by("from_a2a", name, _Remote(client, name).answer, settings)
 
 
 def _wrapped(recorder: A2ARecorder, base: Any, executor: Any, agent: str) -> Any:

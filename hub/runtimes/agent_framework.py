@@ -25,10 +25,10 @@ from typing import Any
 from .. import Hub, HubThread
 from ..actors import Turn
 from ..errors import ConfigurationError
-from ._actors import AgentActor, Said
+from ._actors import AgentActor, Said, actor_by
 from ._agent_framework import agent_name, pending_of
 from ._agent_framework_telling import Next, Telling, above, middleware_of
-from ._opening import imported, opened
+from ._opening import check_agent, check_recorder, imported, opened
 from ._questions import Question, decided, denial_of
 from ._resuming import check_has, check_resuming
 from .recorder import Recorder
@@ -48,14 +48,14 @@ def record(hub: Hub | HubThread, **settings: Any) -> AgentFrameworkRecorder:
     """Record in a hub what agents do that have the recorder's ``middleware``.
 
     ``settings`` are those of :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, it returns the same
-    recorder.
+    recorder, and refuses other settings.
     """
     imported("agent_framework", "agent_framework")
 
     def install(recorder: AgentFrameworkRecorder) -> None:
         recorder.middleware = middleware_of(Telling(recorder))
 
-    return opened(hub, "agent-framework-core", install, kind=AgentFrameworkRecorder, **settings)
+    return opened(hub, "agent-framework-core", install, settings, kind=AgentFrameworkRecorder)
 
 
 async def resume(
@@ -109,6 +109,9 @@ def from_agent_framework(
     :class:`~hubwire.runtimes.AgentActor`.
     """
     framework = imported("agent_framework", "agent_framework")
+    check_agent("from_agent_framework", agent, "an agent of agent_framework", has=("run", "create_session"))
+    if recorder is not None:
+        check_recorder("from_agent_framework", recorder)
 
     async def answer(said: str, history: Sequence[Said], turn: Turn) -> Any:  # noqa: ARG001 - as all answers
         messages = [
@@ -129,7 +132,7 @@ def from_agent_framework(
                 )
             return response.text
 
-    return AgentActor(name or agent_name(agent) or "agent", answer, **settings)
+    return actor_by("from_agent_framework", name or agent_name(agent) or "agent", answer, settings)
 
 
 def _question(recorder: Recorder, agent: Any, session: Any, request: Any) -> Question:

@@ -28,10 +28,10 @@ from uuid import uuid4
 
 from .. import Hub, HubThread
 from ..actors import Turn
-from ._actors import AgentActor, Said
+from ._actors import AgentActor, Said, actor_by
 from ._agno_following import AgnoRecorder, outermost
 from ._agno_methods import unwrap, wrap
-from ._opening import imported, opened
+from ._opening import check_agent, imported, opened
 from ._questions import Question, decided, denial_of
 from ._resuming import check_has, check_resuming
 
@@ -42,7 +42,7 @@ def record(hub: Hub | HubThread, **settings: Any) -> AgnoRecorder:
     """Record in a hub what all agents and teams of this process do.
 
     ``settings`` are those of :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, it returns the same
-    recorder.
+    recorder, and refuses other settings.
     """
     imported("agno.agent", "agno")
 
@@ -50,7 +50,7 @@ def record(hub: Hub | HubThread, **settings: Any) -> AgnoRecorder:
         wrap(recorder)
         return lambda: unwrap(recorder)
 
-    return opened(hub, "agno", install, kind=AgnoRecorder, **settings)
+    return opened(hub, "agno", install, settings, kind=AgnoRecorder)
 
 
 async def resume(
@@ -113,6 +113,7 @@ def from_agno(agent: Any, *, name: str | None = None, **settings: Any) -> AgentA
     turn.
     """
     message: Any = imported("agno.models.message", "agno").Message
+    check_agent("from_agno", agent, "an Agent or a Team of agno", has=("arun",))
 
     async def answer(said: str, history: Sequence[Said], turn: Turn) -> Any:  # noqa: ARG001 - as all answers
         messages = [
@@ -127,4 +128,4 @@ def from_agno(agent: Any, *, name: str | None = None, **settings: Any) -> AgentA
             raise RuntimeError(f"the run of {agent.name} is {response.status.value.lower()}: {response.content}")
         return response.content
 
-    return AgentActor(name or agent.name or "agent", answer, **settings)
+    return actor_by("from_agno", name or agent.name or "agent", answer, settings)

@@ -32,7 +32,7 @@ from .. import Hub, HubThread
 from ..actors import Turn
 from ..errors import ConfigurationError
 from ..events._shown import is_a, shown
-from ._actors import AgentActor, Said
+from ._actors import AgentActor, Said, actor_by
 from ._claude_session import Session
 from ._opening import imported, opened
 from ._questions import denial_of
@@ -236,15 +236,14 @@ def record(hub: Hub | HubThread, **settings: Any) -> ClaudeAgentSDKRecorder:
     """Record in a hub the sessions that have the recorder's options, and whose messages it observes.
 
     ``settings`` are those of :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, it returns the same
-    recorder.
+    recorder, and refuses other settings.
     """
     imported("claude_agent_sdk", "claude_agent_sdk")
 
     def install(recorder: ClaudeAgentSDKRecorder) -> None:
         recorder._sessions = {}  # noqa: SLF001 - its own
 
-    settings.setdefault("agent", "claude")
-    return opened(hub, "claude-agent-sdk", install, kind=ClaudeAgentSDKRecorder, **settings)
+    return opened(hub, "claude-agent-sdk", install, settings, kind=ClaudeAgentSDKRecorder, defaults={"agent": "claude"})
 
 
 def from_claude_agent_sdk(
@@ -278,7 +277,7 @@ def from_claude_agent_sdk(
             raise RuntimeError(f"Claude Code has not answered: {getattr(result, 'result', None) or 'it has ended'}")
         return result.result
 
-    return AgentActor(name, answer, **settings)
+    return actor_by("from_claude_agent_sdk", name, answer, settings)
 
 
 async def _prompts(prompt: str) -> AsyncIterator[dict[str, Any]]:

@@ -34,8 +34,8 @@ from typing import Any, Final
 
 from .. import Hub, HubThread
 from ..actors import Turn
-from ._actors import AgentActor, Said
-from ._opening import imported, opened
+from ._actors import AgentActor, Said, actor_by
+from ._opening import check_agent, imported, opened
 from .recorder import Recorder
 
 __all__ = ("CrewAIRecorder", "from_crewai", "record")
@@ -83,7 +83,7 @@ def record(hub: Hub | HubThread, **settings: Any) -> CrewAIRecorder:
     """Record in a hub what all crews and agents of this process do.
 
     ``settings`` are those of :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, it returns the same
-    recorder.
+    recorder, and refuses other settings.
     """
     bus = imported("crewai.events.event_bus", "crewai").CrewAIEventsBus
     crew, agents = imported("crewai.crew", "crewai").Crew, imported("crewai.agent.core", "crewai").Agent
@@ -102,7 +102,7 @@ def record(hub: Hub | HubThread, **settings: Any) -> CrewAIRecorder:
             _hearing.append(recorder)
         return functools.partial(_leave, recorder)
 
-    return opened(hub, "crewai", install, kind=CrewAIRecorder, **settings)
+    return opened(hub, "crewai", install, settings, kind=CrewAIRecorder)
 
 
 def from_crewai(agent: Any, *, name: str | None = None, **settings: Any) -> AgentActor:
@@ -110,6 +110,7 @@ def from_crewai(agent: Any, *, name: str | None = None, **settings: Any) -> Agen
 
     ``name`` is the agent's role by default, and ``settings`` are those of :class:`~hubwire.runtimes.AgentActor`.
     """
+    check_agent("from_crewai", agent, "an Agent of crewai", has=("kickoff", "role"))
 
     def answer(said: str, history: Sequence[Said], turn: Turn) -> Any:  # noqa: ARG001 - as all answers
         messages = [
@@ -120,7 +121,7 @@ def from_crewai(agent: Any, *, name: str | None = None, **settings: Any) -> Agen
         ]
         return agent.kickoff([*messages, {"role": "user", "content": said}]).raw
 
-    return AgentActor(name or agent.role, answer, **settings)
+    return actor_by("from_crewai", name or agent.role, answer, settings)
 
 
 def _replace(owner: type[Any], name: str, wrap: Callable[[Any], Any]) -> None:

@@ -47,14 +47,15 @@ def record(hub: Hub | HubThread, **settings: Any) -> FastMCPRecorder:
     """Record in a hub what is asked of servers that have the recorder's ``middleware``.
 
     Agents are named as clients call themselves, ``client`` where they do not. ``settings`` are those of
-    :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, it returns the same recorder.
+    :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, it returns the same recorder, and refuses other
+    settings.
     """
     imported("fastmcp.server.middleware", "fastmcp")
 
     def install(recorder: FastMCPRecorder) -> None:
         recorder.middleware = _middleware(recorder)
 
-    return opened(hub, "fastmcp", install, kind=FastMCPRecorder, **{"agent": "client", **settings})
+    return opened(hub, "fastmcp", install, settings, kind=FastMCPRecorder, defaults={"agent": "client"})
 
 
 def approvals(recorder: Recorder, *tools: str, agent: str | None = "client") -> Any:

@@ -23,10 +23,10 @@ from typing import Any
 
 from .. import Hub, HubThread
 from ..actors import Turn
-from ._actors import AgentActor, Said
+from ._actors import AgentActor, Said, actor_by
 from ._adk_contents import text_of
 from ._adk_plugin import GoogleADKRecorder, plugin_of
-from ._opening import imported, opened
+from ._opening import check_agent, check_recorder, imported, opened
 from ._questions import Question, decided, denial_of
 from ._resuming import check_has, check_resuming
 from ._settings import name_of
@@ -42,7 +42,7 @@ def record(hub: Hub | HubThread, **settings: Any) -> GoogleADKRecorder:
     """Record in a hub what is run in apps that have the recorder's ``plugin``.
 
     ``settings`` are those of :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, it returns the same
-    recorder.
+    recorder, and refuses other settings.
     """
     imported("google.adk.plugins.base_plugin", "google_adk")
 
@@ -50,7 +50,7 @@ def record(hub: Hub | HubThread, **settings: Any) -> GoogleADKRecorder:
         recorder.denials = {}
         recorder.plugin = plugin_of(recorder)
 
-    return opened(hub, "google-adk", install, kind=GoogleADKRecorder, **settings)
+    return opened(hub, "google-adk", install, settings, kind=GoogleADKRecorder)
 
 
 async def resume(
@@ -113,6 +113,10 @@ def from_google_adk(
     types: Any = imported("google.genai.types", "google_adk")
     runners: Any = imported("google.adk.runners", "google_adk")
     apps: Any = imported("google.adk.apps", "google_adk")
+    base = imported("google.adk.agents.base_agent", "google_adk").BaseAgent
+    check_agent("from_google_adk", agent, "an agent of Google ADK", kind=base)
+    if recorder is not None:
+        check_recorder("from_google_adk", recorder, GoogleADKRecorder)
     plugins = [] if recorder is None else [recorder.plugin]
     runner = runners.InMemoryRunner(app=apps.App(name="hubwire", root_agent=agent, plugins=plugins))
 
@@ -135,7 +139,7 @@ def from_google_adk(
             await service.delete_session(app_name=runner.app_name, user_id="hubwire", session_id=session.id)
         return answers
 
-    return AgentActor(name or agent.name, answer, **settings)
+    return actor_by("from_google_adk", name or agent.name, answer, settings)
 
 
 # -- approvals --

@@ -24,10 +24,10 @@ from typing import Any
 
 from .. import Hub, HubThread
 from ..actors import Turn
-from ._actors import AgentActor, Said
+from ._actors import AgentActor, Said, actor_by
 from ._langchain import following
 from ._langchain_values import output_of
-from ._opening import check_can, imported
+from ._opening import check_agent, imported
 from .langgraph import messages_for
 from .recorder import Recorder
 
@@ -38,10 +38,10 @@ def record(hub: Hub | HubThread, **settings: Any) -> Recorder:
     """Record in a hub what all runnables do, in all threads, from now on.
 
     ``settings`` are those of :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, also by
-    :func:`hubwire.runtimes.langgraph.record`, it returns the same recorder.
+    :func:`hubwire.runtimes.langgraph.record`, it returns the same recorder, and refuses other settings.
     """
     imported("langchain_core.callbacks", "langchain")
-    return following(hub, "langchain", **settings)
+    return following(hub, "langchain", settings)
 
 
 def from_langchain(runnable: Any, *, name: str, **settings: Any) -> AgentActor:
@@ -51,9 +51,9 @@ def from_langchain(runnable: Any, *, name: str, **settings: Any) -> AgentActor:
     :class:`~hubwire.runtimes.AgentActor`.
     """
     messages: Any = imported("langchain_core.messages", "langchain")
-    check_can("from_langchain", runnable, "ainvoke", "runnable")
+    check_agent("from_langchain", runnable, "a runnable of LangChain", has=("ainvoke",))
 
     async def answer(said: str, history: Sequence[Said], turn: Turn) -> Any:  # noqa: ARG001 - as all answers
         return output_of(await runnable.ainvoke(messages_for(messages, said, history)))
 
-    return AgentActor(name, answer, **settings)
+    return actor_by("from_langchain", name, answer, settings)

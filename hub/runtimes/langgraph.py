@@ -31,11 +31,11 @@ from ..actors import Turn
 from ..context import current, scope
 from ..errors import ConfigurationError
 from ..events._shown import is_a
-from ._actors import AgentActor, Said
+from ._actors import AgentActor, Said, actor_by
 from ._langchain import checkpoints_of, correlation_of, following
 from ._langchain_runs import answering
 from ._langchain_values import Suspended, answer_of, output_of, questions_of
-from ._opening import check_can, check_recorder, imported
+from ._opening import check_agent, check_can, check_recorder, imported
 from ._questions import Question, counted, decided, decided_blocking
 from ._resuming import check_function, check_resuming
 from .recorder import Recorder
@@ -52,10 +52,10 @@ def record(hub: Hub | HubThread, *, node_agents: Collection[str] = (), **setting
 
     ``node_agents``: names of nodes that are agents of their own; by default agents are graphs, under their names.
     ``settings`` are those of :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, also by
-    :func:`hubwire.runtimes.langchain.record`, it returns the same recorder.
+    :func:`hubwire.runtimes.langchain.record`, it returns the same recorder, and refuses other settings.
     """
     imported("langgraph.types", "langgraph")
-    return following(hub, "langgraph", node_agents, **settings)
+    return following(hub, "langgraph", settings, node_agents)
 
 
 def record_checkpoints(recorder: Recorder, checkpointer: Any) -> None:
@@ -153,7 +153,7 @@ def from_langgraph(
     are those of :class:`~hubwire.runtimes.AgentActor`.
     """
     messages: Any = imported("langchain_core.messages", "langgraph")
-    check_can("from_langgraph", graph, "get_name", "compiled graph")
+    check_agent("from_langgraph", graph, "a compiled graph of LangGraph", has=("aget_state", "ainvoke", "get_name"))
     if recorder is not None:
         check_recorder("from_langgraph", recorder)
 
@@ -164,7 +164,7 @@ def from_langgraph(
             result = await resume(recorder, graph, config) or result
         return output_of(result)
 
-    return AgentActor(name or graph.get_name(), answer, **settings)
+    return actor_by("from_langgraph", name or graph.get_name(), answer, settings)
 
 
 def messages_for(messages: Any, said: str, history: Sequence[Said]) -> list[Any]:

@@ -52,7 +52,7 @@ def record(hub: Hub | HubThread, **settings: Any) -> Recorder:
     """Record in a hub all calls of models that this process makes with LiteLLM, until the recorder is closed.
 
     ``settings`` are those of :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, it returns the same
-    recorder.
+    recorder, and refuses other settings.
     """
     module: Any = imported("litellm", "litellm")
 
@@ -68,7 +68,7 @@ def record(hub: Hub | HubThread, **settings: Any) -> Recorder:
 
         return undo
 
-    recorder: Recorder = opened(hub, "litellm", install, **settings)
+    recorder: Recorder = opened(hub, "litellm", install, settings)
     return recorder
 
 

@@ -27,12 +27,12 @@ import anyio
 from .. import Hub, HubThread
 from ..actors import Turn
 from ..errors import ConfigurationError, HubClosed
-from ._actors import AgentActor, Said
+from ._actors import AgentActor, Said, actor_by
 from ._capture import captured
 from ._llama_asking import Asking, Wait
 from ._llama_spans import Telling
 from ._llama_values import answer_of
-from ._opening import check_can, check_recorder, imported, opened
+from ._opening import check_agent, check_can, check_recorder, imported, opened
 from ._settings import flag, name_of
 from .recorder import Recorder
 from .verdict import Verdict
@@ -44,7 +44,7 @@ def record(hub: Hub | HubThread, **settings: Any) -> Recorder:
     """Record in a hub what all workflows and agents of this process do, until the recorder is closed.
 
     ``settings`` are those of :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, it returns the same
-    recorder.
+    recorder, and refuses other settings.
     """
     dispatcher = imported("llama_index.core.instrumentation", "llama_index").get_dispatcher()
 
@@ -60,7 +60,7 @@ def record(hub: Hub | HubThread, **settings: Any) -> Recorder:
 
         return undo
 
-    return opened(hub, "llama-index", install, kind=_LlamaIndexRecorder, **settings)
+    return opened(hub, "llama-index", install, settings, kind=_LlamaIndexRecorder)
 
 
 async def resume(
@@ -141,7 +141,7 @@ def from_llama_index(agent: Any, *, name: str | None = None, **settings: Any) ->
     :class:`~hubwire.runtimes.AgentActor`.
     """
     messages = imported("llama_index.core.llms", "llama_index")
-    check_can("from_llama_index", agent, "run", "agent or workflow")
+    check_agent("from_llama_index", agent, "an agent or an AgentWorkflow of llama_index", has=("run",))
     active = imported("llama_index_instrumentation.span", "llama_index").active_span_id
 
     async def answer(said: str, history: Sequence[Said], turn: Turn) -> Any:  # noqa: ARG001 - as all answers
@@ -162,7 +162,7 @@ def from_llama_index(agent: Any, *, name: str | None = None, **settings: Any) ->
             await handler.cancel_run()
             raise
 
-    return AgentActor(name or str(getattr(agent, "root_agent", None) or agent.name), answer, **settings)
+    return actor_by("from_llama_index", name or str(getattr(agent, "root_agent", None) or agent.name), answer, settings)
 
 
 class _LlamaIndexRecorder(Recorder):

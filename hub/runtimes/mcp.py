@@ -50,14 +50,15 @@ def record(hub: Hub | HubThread, **settings: Any) -> MCPRecorder:
     """Record in a hub what is asked of servers that have the recorder's ``middleware``.
 
     Agents are named as clients call themselves, ``client`` where they do not. ``settings`` are those of
-    :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, it returns the same recorder.
+    :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, it returns the same recorder, and refuses other
+    settings.
     """
     imported("mcp.server", "mcp")
 
     def install(recorder: MCPRecorder) -> None:
         recorder.middleware = _middleware(recorder)
 
-    return opened(hub, "mcp", install, kind=MCPRecorder, **{"agent": "client", **settings})
+    return opened(hub, "mcp", install, settings, kind=MCPRecorder, defaults={"agent": "client"})
 
 
 def approvals(recorder: Recorder, *tools: str, agent: str | None = "client") -> Any:

@@ -30,11 +30,11 @@ from typing import Any
 from .. import Hub, HubThread
 from ..actors import Turn
 from ..errors import ConfigurationError
-from ._actors import AgentActor, Said
+from ._actors import AgentActor, Said, actor_by
 from ._capture import short_text
 from ._openai_runner import install, question_of, status_of, trace_of
 from ._openai_seen import together
-from ._opening import has_method, imported, opened
+from ._opening import check_agent, check_recorder, has_method, imported, opened
 from ._questions import Question, decided, denial_of
 from ._resuming import check_has, check_resuming
 from .recorder import Recorder
@@ -47,13 +47,13 @@ SOURCE = "openai-agents"
 def record(hub: Hub | HubThread, **settings: Any) -> Recorder:
     """Record all runs of openai-agents in this process, from now on; ``close()`` of what it returns ends that.
 
-    Called again for the same hub it returns the same recorder. ``settings`` are those of
+    Called again for the same hub it returns the same recorder, and refuses other settings. ``settings`` are those of
     :class:`~hubwire.runtimes.Recorder`, as ``agent``, ``content``, ``session``, ``tenant``, ``redactor``,
     ``queue_max``. Raises :class:`~hubwire.errors.ConfigurationError` for one that cannot work, and where openai-agents
     is not installed.
     """
     imported("agents", "openai_agents")
-    return opened(hub, SOURCE, install, kind=Recorder, **settings)
+    return opened(hub, SOURCE, install, settings, kind=Recorder)
 
 
 async def resume(recorder: Recorder, agent: Any, waiting: Any, *, may_repeat: bool = False, **options: Any) -> Any:
@@ -122,6 +122,11 @@ def from_openai_agents(
     """
     runner: Any = imported("agents", "openai_agents").Runner
     given = dict(options or {})
+    check_agent(
+        "from_openai_agents", agent, "an Agent of openai-agents", kind=imported("agents", "openai_agents").Agent
+    )
+    if recorder is not None:
+        check_recorder("from_openai_agents", recorder)
 
     async def answer(said: str, history: Sequence[Said], turn: Turn) -> Any:  # noqa: ARG001 - as all answers
         result = await runner.run(agent, [*map(_message, history), {"role": "user", "content": said}], **given)
@@ -134,7 +139,7 @@ def from_openai_agents(
             result = await resume(recorder, agent, result, **given)
         return result.final_output
 
-    return AgentActor(name or short_text(getattr(agent, "name", None)) or "agent", answer, **settings)
+    return actor_by("from_openai_agents", name or short_text(getattr(agent, "name", None)) or "agent", answer, settings)
 
 
 def _message(said: Said) -> dict[str, str]:

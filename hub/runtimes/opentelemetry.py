@@ -50,7 +50,7 @@ def record(hub: Hub | HubThread, *, provider: Any = None, **settings: Any) -> Re
     ``provider`` is a :class:`opentelemetry.sdk.trace.TracerProvider`. It has no way to take a processor away again, so
     one for all recorders stays there, which does nothing when they are closed. ``settings`` are those of
     :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, it returns the same recorder, which hears
-    another ``provider`` too.
+    another ``provider`` too, and refuses other settings.
 
     Raises :class:`~hubwire.errors.ConfigurationError` if the program has set no provider of the SDK.
     """
@@ -65,7 +65,7 @@ def record(hub: Hub | HubThread, *, provider: Any = None, **settings: Any) -> Re
     def install(recorder: Recorder) -> None:
         _processor_at(provider).tell(recorder)
 
-    recorder: Recorder = opened(hub, "opentelemetry", install, **settings)
+    recorder: Recorder = opened(hub, "opentelemetry", install, settings)
     install(recorder)  # one that was there already may have listened to another
     return recorder
 

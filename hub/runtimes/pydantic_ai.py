@@ -29,9 +29,9 @@ from .. import Hub, HubThread
 from ..actors import Turn
 from ..errors import CommandRejected, ConfigurationError, HubClosed
 from ._above import Above
-from ._actors import AgentActor, Said
+from ._actors import AgentActor, Said, actor_by
 from ._capture import CUT
-from ._opening import imported, opened
+from ._opening import check_agent, check_recorder, imported, opened
 from ._questions import Question, call_key, decided, denial_of, note_decided, was_decided
 from ._resuming import check_has, check_resuming
 from ._settings import flag
@@ -60,15 +60,16 @@ def record(hub: Hub | HubThread, *, asks: bool = False, **settings: Any) -> Pyda
 
     ``asks``: a tool call that needs approval is asked for in the hub while its run waits. By default the run ends with
     ``DeferredToolRequests``, as it does without a recorder, and :func:`resume` asks. ``settings`` are those of
-    :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, it returns the same recorder.
+    :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, it returns the same recorder, and refuses other
+    settings.
     """
     imported("pydantic_ai.capabilities", "pydantic_ai")
-    flag("record(): asks", asks)
 
     def install(recorder: PydanticAIRecorder) -> None:
         recorder.capability = _capability_class()(recorder, asks=asks)
 
-    return opened(hub, "pydantic-ai", install, kind=PydanticAIRecorder, **settings)
+    flag("hubwire.runtimes.pydantic_ai.record(): asks", asks)
+    return opened(hub, "pydantic-ai", install, settings, kind=PydanticAIRecorder, own={"asks": asks})
 
 
 async def resume(recorder: Recorder, agent: Any, result: Any, *, may_repeat: bool = False, **settings: Any) -> Any:
@@ -106,6 +107,10 @@ def from_pydantic_ai(
     """
     deferred = imported("pydantic_ai", "pydantic_ai").DeferredToolRequests
     messages = imported("pydantic_ai.messages", "pydantic_ai")
+    kind = imported("pydantic_ai.agent", "pydantic_ai").AbstractAgent
+    check_agent("from_pydantic_ai", agent, "an Agent of pydantic_ai", kind=kind)
+    if recorder is not None:
+        check_recorder("from_pydantic_ai", recorder)
 
     async def answer(said: str, history: Sequence[Said], turn: Turn) -> Any:  # noqa: ARG001 - as all answers
         past: list[Any] = []
@@ -127,7 +132,7 @@ def from_pydantic_ai(
             )
         return result.output
 
-    return AgentActor(name or agent.name or "agent", answer, **settings)
+    return actor_by("from_pydantic_ai", name or agent.name or "agent", answer, settings)
 
 
 @functools.cache

@@ -31,6 +31,7 @@ from ._settings import (
     whole_of,
 )
 from ._telling import Telling
+from ._unheard import RUN_IT, say_when_unheard
 from .verdict import Verdict
 
 __all__ = ("Recorder", "RecorderStatistics")
@@ -117,7 +118,14 @@ class Recorder(Telling):
         )
         register_at_fork(self)
         self._handle = self._bringing.crossing.handle = self._hub.feed(self._bringing)
+        say_when_unheard(self._bringing, self._queue, self.source)
         weakref.finalize(self, _let_go, self._queue, self._bringing).atexit = False
+
+    def __repr__(self) -> str:
+        told = self.statistics()
+        state = "closed" if self.is_closed else "open"
+        counts = f"{told.events} events, {told.waiting} waiting, {told.dropped} dropped"
+        return f"<{type(self).__name__} of {self.source} {state}, {counts}: {self._hub!r}>"
 
     # -- approvals --
 
@@ -142,7 +150,7 @@ class Recorder(Telling):
     def _asked(self, key: str, action: str, arguments: Any, agent: str | None, parent: str | None) -> Future[str]:
         future: Future[str] = Future()
         if not self._hub.id:  # it would wait for a start that may never come
-            future.set_exception(HubClosed("the hub is not running: ask inside 'async with hub:'"))
+            future.set_exception(HubClosed(f"the hub is not running: ask inside {RUN_IT}"))
             return future
         try:
             is_put = self._put(
@@ -213,7 +221,7 @@ class Recorder(Telling):
     def _mark(self) -> Future[Any]:
         mark: Future[Any] = Future()
         if not self._hub.id:
-            raise HubClosed("the hub of the recorder is not running: use it inside 'async with hub:'")
+            raise HubClosed(f"the hub of the recorder is not running: use it inside {RUN_IT}")
         if self._put("mark", Grade.MARK, "", None, future=mark):
             return mark
         return self._bringing.ending()  # it is closed

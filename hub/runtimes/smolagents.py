@@ -31,8 +31,8 @@ from uuid import uuid4
 
 from .. import Hub, HubThread
 from ..actors import Turn
-from ._actors import AgentActor, Said
-from ._opening import imported, opened
+from ._actors import AgentActor, Said, actor_by
+from ._opening import check_agent, imported, opened
 from .recorder import Recorder
 
 __all__ = ("from_smolagents", "record")
@@ -56,7 +56,7 @@ def record(hub: Hub | HubThread, **settings: Any) -> Recorder:
     """Record in a hub what all agents of this process do.
 
     ``settings`` are those of :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, it returns the same
-    recorder.
+    recorder, and refuses other settings.
     """
     agents, tools = imported("smolagents.agents", "smolagents"), imported("smolagents.tools", "smolagents")
 
@@ -64,7 +64,7 @@ def record(hub: Hub | HubThread, **settings: Any) -> Recorder:
         _wraps.add(recorder, agents, tools)
         return lambda: _wraps.remove(recorder)
 
-    recorder: Recorder = opened(hub, "smolagents", install, **settings)
+    recorder: Recorder = opened(hub, "smolagents", install, settings)
     return recorder
 
 
@@ -77,6 +77,7 @@ def from_smolagents(agent: Any, *, name: str | None = None, **settings: Any) -> 
     """
     memory, monitoring = imported("smolagents.memory", "smolagents"), imported("smolagents.monitoring", "smolagents")
     running = threading.Lock()
+    check_agent("from_smolagents", agent, "an agent of smolagents", has=("run", "memory"))
 
     def answer(said: str, history: Sequence[Said], turn: Turn) -> Any:  # noqa: ARG001 - as all answers
         steps: list[Any] = []
@@ -94,7 +95,7 @@ def from_smolagents(agent: Any, *, name: str | None = None, **settings: Any) -> 
             finally:
                 _above.reset(token)
 
-    return AgentActor(name or getattr(agent, "name", None) or "agent", answer, **settings)
+    return actor_by("from_smolagents", name or getattr(agent, "name", None) or "agent", answer, settings)
 
 
 class _Wraps:

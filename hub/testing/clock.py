@@ -25,6 +25,9 @@ class ManualClock:
         self._order = count()
         self._sleepers: list[tuple[float, int, anyio.Event]] = []
 
+    def __repr__(self) -> str:
+        return f"<ManualClock after {self._elapsed:g} s: {len(self._sleepers)} sleepers>"
+
     def now_ns(self) -> int:
         now_ns = self._now_ns
         self._looked()

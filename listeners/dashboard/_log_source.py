@@ -92,6 +92,9 @@ class LogSource:
         self.changed: asyncio.Event = asyncio.Event()
         """Set when there is more, and replaced by another one."""
 
+    def __repr__(self) -> str:
+        return f"the log in {self.store!r:.200}"
+
     @property
     def id(self) -> str:
         return self._id

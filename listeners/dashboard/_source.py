@@ -120,6 +120,9 @@ class HubSource:
         self.names: Names = Names()
         self._has_names = False
 
+    def __repr__(self) -> str:
+        return repr(self._hub)
+
     @property
     def id(self) -> str:
         return self._hub.id

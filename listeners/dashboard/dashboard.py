@@ -139,6 +139,9 @@ class Dashboard:
         found._parts = found._app.parts  # noqa: SLF001 - likewise
         return found
 
+    def __repr__(self) -> str:
+        return f"<Dashboard of {self._parts.source!r:.300}>"
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer a request, as ASGI 3 has it."""
         await self._app(scope, receive, send)

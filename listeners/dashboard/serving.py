@@ -78,6 +78,9 @@ class Serving:
         self.address: str = ""
         """Where it is served, without a token: ``http://127.0.0.1:8765/``."""
 
+    def __repr__(self) -> str:
+        return f"<Serving {self.address or 'not begun'}>"  # the URL has a token
+
     @property
     def url(self) -> str:
         """What a person opens: the address, and the token if one was made."""

@@ -91,6 +91,9 @@ class LiveTail:
         self._subscribers: WeakSet[Subscriber] = WeakSet()
         self._counts = Counts()
 
+    def __repr__(self) -> str:
+        return f"<LiveTail {'closed' if self._is_closed else 'open'}: {len(self._subscribers)} subscribers>"
+
     def bind(self, hub: Hub) -> None:
         """Serve the events of ``hub`` from now on, also if the tail was closed."""
         if not isinstance(hub, Hub):

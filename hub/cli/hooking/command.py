@@ -8,6 +8,7 @@ import sys
 
 from ...spool._losses import add_losses
 from ...spool._writing import Writer
+from .calls import Calls
 from .events import AGENTS, Asked, NoHook, events_of
 from .turns import Turns
 
@@ -122,7 +123,8 @@ def record(options: Options) -> int:
     redact = _redact() if "--content" in options.flags else None
     writer = Writer(directory)
     try:
-        asked = Asked(options.agent, payload, Turns(directory), name=options.name, redact=redact)
+        kept = Turns(directory), Calls(directory)
+        asked = Asked(options.agent, payload, *kept, name=options.name, redact=redact)
         events = events_of(asked)
         for event in events:
             # What is no text in UTF-8, as half of a character that was cut, is a question mark.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+
+from .calls import Calls, moment
 from .names import outline, plain, plain_id
 from .turns import Turns
 
@@ -37,11 +40,19 @@ class Asked:
     """One call of a hook: what it says, by whom, and how much of it is kept."""
 
     def __init__(
-        self, agent: str, payload: Payload, turns: Turns, *, name: str | None = None, redact: Redact | None = None
+        self,
+        agent: str,
+        payload: Payload,
+        turns: Turns,
+        calls: Calls,
+        *,
+        name: str | None = None,
+        redact: Redact | None = None,
     ) -> None:
         """``name``: what the agent is called in events. ``redact`` redacts contents; without it, none are kept."""
         self.payload: Payload = payload
         self.turns: Turns = turns
+        self.calls: Calls = calls
         self.content: bool = redact is not None
         self._redact: Redact = redact or _nothing
         self.hook: str = _hook_of(payload)
@@ -69,6 +80,11 @@ class Asked:
         if call_id is None:  # then the same call has the same id before and after
             call_id = plain_id(f"{self.session} {tool} {_written(self.payload.get('tool_input'))}")
         return {"tool": tool, "call_id": call_id}
+
+    @property
+    def call_key(self) -> str:
+        """What tells a call where the agent does not name it, as where it asks for permission."""
+        return f"{self.session} {_text(self.payload, 'tool_name')} {_written(self.payload.get('tool_input'))}"
 
     def header(self) -> Fields:
         """Return what all events of this call have in common."""
@@ -119,6 +135,7 @@ def events_of(asked: Asked) -> list[Fields]:
     events = [{**header, **event} for event in make(asked)]
     if asked.hook in _ENDS:
         asked.turns.end(asked.session)
+        asked.calls.forget_old()
     return events
 
 
@@ -146,25 +163,48 @@ def _turn_failed(asked: Asked) -> list[Fields]:
 # --- tools ----------------------------------------------------------------------------------------------------------
 
 
-def _tool_called(asked: Asked) -> list[Fields]:
-    return [{"kind": "tool.called", **asked.call(), "arguments": asked.kept("tool_input")}]
+# An agent announces a call before rules, programs and people have said whether it may be made: what is refused is never
+# called. So a call is recorded when its end is told, with the time at which it began as far as that is known.
+
+
+def _tool_announced(asked: Asked) -> list[Fields]:
+    asked.calls.announce(asked.call_key)
+    arguments = {"arguments": asked.kept("tool_input")} if asked.content and "tool_input" in asked.payload else {}
+    return [{"kind": "tool.announced", "data": {**asked.call(), **arguments}}]
+
+
+def _tool_called(asked: Asked) -> Fields:
+    now_ns, announced_ns = time.time_ns(), asked.calls.take(asked.call_key)
+    took = _milliseconds(asked.payload)
+    began_ns = announced_ns if took is None else max(int(now_ns - took * 1e6), announced_ns or 0)
+    called = {"kind": "tool.called", **asked.call(), "arguments": asked.kept("tool_input")}
+    return called if began_ns is None else {**called, "occurred_at": moment(min(began_ns, now_ns))}
+
+
+def _permission_requested(asked: Asked) -> list[Fields]:
+    asked.calls.take(asked.call_key)  # the call begins no earlier than it is allowed, and that is told to no hook
+    return _told("permission.requested", "tool_name", "tool_use_id", contents=("tool_input",))(asked)
 
 
 def _tool_completed(asked: Asked) -> list[Fields]:
-    response = asked.payload.get("tool_response")
+    called, response = _tool_called(asked), asked.payload.get("tool_response")
     took = _milliseconds(asked.payload)
     if isinstance(response, dict) and response.get("error"):  # as Gemini CLI says it
-        return [_failure(asked, "ToolError", _as_text(asked.shown(response["error"])), took)]
-    return [{"kind": "tool.completed", **asked.call(), "result": asked.kept("tool_response"), "duration_ms": took}]
+        return [called, _failure(asked, "ToolError", _as_text(asked.shown(response["error"])), took)]
+    result = {"result": asked.kept("tool_response"), "duration_ms": took}
+    return [called, {"kind": "tool.completed", **asked.call(), **result}]
 
 
 def _tool_failed(asked: Asked) -> list[Fields]:
     type_ = "Interrupted" if asked.payload.get("is_interrupt") is True else "ToolError"
-    return [_failure(asked, type_, _as_text(asked.kept("error")), _milliseconds(asked.payload))]
+    return [_tool_called(asked), _failure(asked, type_, _as_text(asked.kept("error")), _milliseconds(asked.payload))]
 
 
-def _tool_denied(asked: Asked) -> list[Fields]:
-    return [{**_failure(asked, "PermissionDenied", _as_text(asked.kept("reason")), None), "outcome": "denied"}]
+def _permission_denied(asked: Asked) -> list[Fields]:
+    asked.calls.take(asked.call_key)
+    reason = {"reason": asked.kept("reason")} if asked.content and "reason" in asked.payload else {}
+    denied = {"kind": "permission.denied", "data": {**asked.call(), **reason}}
+    return [{**denied, "severity": "warning", "outcome": "denied"}]
 
 
 def _failure(asked: Asked, type_: str, message: str, took: float | None) -> Fields:
@@ -207,13 +247,13 @@ _MAKERS: Mapping[str, Callable[[Asked], list[Fields]]] = {
     "SubagentStop": _turn_ended,
     "agent-turn-complete": _turn_ended,
     "StopFailure": _turn_failed,
-    "PreToolUse": _tool_called,
-    "BeforeTool": _tool_called,
+    "PreToolUse": _tool_announced,
+    "BeforeTool": _tool_announced,
     "PostToolUse": _tool_completed,
     "AfterTool": _tool_completed,
     "PostToolUseFailure": _tool_failed,
-    "PermissionDenied": _tool_denied,
-    "PermissionRequest": _told("permission.requested", "tool_name", "tool_use_id", contents=("tool_input",)),
+    "PermissionDenied": _permission_denied,
+    "PermissionRequest": _permission_requested,
     "Notification": _told("notification.sent", "notification_type", contents=("title", "message", "details")),
     "PreCompact": _told("compaction.started", "trigger", contents=("custom_instructions",)),
     "PreCompress": _told("compaction.started", "trigger"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import aclosing, suppress
@@ -28,6 +29,7 @@ from ..redacted import Shown, shown
 from ..show import found_record, missing_record, whole_record
 from ..target import Names, beginning_of, fields_of, find_log, holds_name, open_target
 from .answers import Answer, Kept, as_json, row_of
+from .kept import KeptBoard, KeptBoards
 from .reading import SECONDS, WHOLE_BYTES_MAX, Asked, Board, Boarded, Row, Taken, Verdict
 
 __all__ = ("LogReads",)
@@ -36,14 +38,19 @@ _LEARN_RECORDS_MAX = 100_000
 _BOARDS_MAX = 4
 """Of tenants whose boards are at hand."""
 _SAID_BEFORE = 5
+_KEEP_EVENTS = 20_000
+_KEEP_AT_END_EVENTS = 5_000
+"""So many events are read in a fraction of a second: what has fewer is not kept for them."""
 
 
 class LogReads:
     """Reads the log of one store. A log that is not there yet is looked for at each call."""
 
-    def __init__(self, target: str, log: str | None) -> None:
+    def __init__(self, target: str, log: str | None, keep: KnowledgeStore | None = None) -> None:
+        """``keep``: where boards are kept, so that the next start has them at once; None keeps none."""
         self.name: str = target
         self._log = log
+        self._keep = keep
         self._store = open_target(target)
         self._learnt = _Learnt()
         self._kept = Kept()
@@ -135,12 +142,15 @@ class LogReads:
 
     async def _folded(self, tenant: str | None) -> _BoardOfLog:
         path = await self._path()
-        found = self._boards.pop((path, tenant), None) or _BoardOfLog(self._store, path, tenant)
+        found = self._boards.pop((path, tenant), None) or _BoardOfLog(self._store, path, tenant, self._kept_of(path))
         self._boards[path, tenant] = found
         if len(self._boards) > _BOARDS_MAX:
             self._boards.popitem(last=False)
         await found.go_on()
         return found
+
+    def _kept_of(self, path: str) -> KeptBoards | None:
+        return None if self._keep is None else KeptBoards(self._keep, self.name, path)
 
     # -- approvals --
 
@@ -160,8 +170,14 @@ class LogReads:
         raise CommandFailed(f"{self.name} is a store, and a store is only read: the hub decides")
 
     async def aclose(self) -> None:
-        """Close the store."""
-        await self._store.aclose()
+        """Close the store, and keep what was read."""
+        try:
+            for board in self._boards.values():
+                await board.keep()
+        finally:
+            await self._store.aclose()
+            if self._keep is not None:
+                await self._keep.aclose()
 
 
 def _too_slow(count: int) -> str:
@@ -272,9 +288,14 @@ class _Learnt:
 class _BoardOfLog:
     """A board that goes on with the log at each look, and in between remembers how far it is."""
 
-    def __init__(self, store: KnowledgeStore, path: str, tenant: str | None) -> None:
+    def __init__(self, store: KnowledgeStore, path: str, tenant: str | None, kept: KeptBoards | None) -> None:
         self._make: Callable[[], Feed] = lambda: Feed(store, path, FoldedBoard(tenant=tenant), raw=False)
         self._feed = self._make()
+        self._tenant = tenant
+        self._kept = kept
+        self._kept_seq = -1
+        """How far it was kept last."""
+        self._has_begun = False
         self._turns = anyio.Lock()
         self._clock = SystemClock()
         self.notes: tuple[str, ...] = ()
@@ -291,11 +312,39 @@ class _BoardOfLog:
     async def go_on(self) -> None:
         """Fold what is new, for a while."""
         async with self._turns:
+            await self._begin()
             try:
                 self.notes = await self._read()
             except HistoryGone:  # it was pruned before it was read: what is left is the log
                 self._feed = self._make()
                 self.notes = await self._read()
+            if self.board.seq - self._kept_seq >= _KEEP_EVENTS:
+                await self._put()
+
+    async def keep(self) -> None:
+        """Keep the board, if it has so much more than was kept that the next start would notice."""
+        async with self._turns:
+            if self.board.seq - max(self._kept_seq, 0) >= _KEEP_AT_END_EVENTS:
+                await self._put()
+
+    async def _begin(self) -> None:
+        """Go on with the board that was kept, if there is one, and it is of this log."""
+        if self._has_begun or self._kept is None:
+            return
+        self._has_begun = True
+        found = await self._kept.find(self._tenant)
+        if found is None:
+            return
+        board = found.board
+        if await self._feed.go_on(board, found.digest, state=found.state, damaged=found.damaged):
+            self._kept_seq = board.seq
+
+    async def _put(self) -> None:
+        if self._kept is None or not self._feed.newest:
+            return
+        digest = hashlib.sha256(self._feed.newest).hexdigest()
+        await self._kept.keep(KeptBoard(self.board, digest, self._feed.state, self._feed.damaged))
+        self._kept_seq = self.board.seq
 
     async def _read(self) -> tuple[str, ...]:
         until = anyio.current_time() + SECONDS

@@ -18,9 +18,9 @@ from .tools import Tools
 __all__ = ("serve",)
 
 
-async def serve(target: str, log: str | None, port: int | None, *, allow_decide: bool) -> None:
+async def serve(target: str, log: str | None, port: int | None, keep: str | None = None, *, allow_decide: bool) -> None:
     """Serve an assistant on standard input and output until it closes them; with a port, there until Ctrl-C."""
-    reads = await _opened(target, log, allow_decide=allow_decide)
+    reads = await _opened(target, log, keep, allow_decide=allow_decide)
     speaker = Speaker(Tools(reads, may_decide=allow_decide))
     try:
         if port is not None:
@@ -38,7 +38,7 @@ async def serve(target: str, log: str | None, port: int | None, *, allow_decide:
         await reads.aclose()
 
 
-async def _opened(target: str, log: str | None, *, allow_decide: bool) -> Reads:
+async def _opened(target: str, log: str | None, keep: str | None, *, allow_decide: bool) -> Reads:
     if not is_hub(target):
         if allow_decide:
             raise ConfigurationError(
@@ -47,9 +47,10 @@ async def _opened(target: str, log: str | None, *, allow_decide: bool) -> Reads:
             )
         if "://" not in target and await anyio.Path(target).is_file():
             raise CommandFailed(f"{target} is a file, and a store is a directory: name the one that the hub writes to")
+        from ..caches import cache_in
         from .log_reads import LogReads
 
-        return LogReads(target, log)
+        return LogReads(target, log, cache_in(keep))
     if log is not None:
         raise ConfigurationError(
             "mcp: --log is for a store, and the address of a hub was given; name its directory or store URL"

@@ -31,8 +31,9 @@ from typing import Any
 
 from ... import Hub, HubThread
 from ...actors import Turn
-from .._actors import AgentActor, Said
-from .._opening import imported, opened
+from .._actors import AgentActor, Said, actor_by
+from .._opening import check_agent, imported, opened
+from .._settings import flag
 from ..recorder import Recorder
 from ._middleware import apart, hook_of, middleware_of
 from ._network import NetworkListener
@@ -64,16 +65,21 @@ def record(hub: Hub | HubThread, *, streams: bool = False, may_repeat: bool = Fa
 
     ``streams``: record how far a streamed answer is. ``may_repeat``: a call that was approved may be made again when a
     trajectory is resumed, as after a crash; else it is denied then. ``settings`` are those of
-    :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, it returns the same recorder.
+    :class:`~hubwire.runtimes.Recorder`. Called again for the same hub, it returns the same recorder, and refuses other
+    settings.
     """
     imported("ag2.middleware", "ag2")
 
     def install(recorder: AG2Recorder) -> None:
-        recorder.middleware = middleware_of(recorder, is_whole=settings.get("content") is True, streams=streams is True)
-        recorder.hitl_hook = hook_of(recorder, may_repeat=may_repeat is True)
+        recorder.middleware = middleware_of(recorder, is_whole=settings.get("content") is True, streams=streams)
+        recorder.hitl_hook = hook_of(recorder, may_repeat=may_repeat)
         recorder.listener = NetworkListener(recorder)
 
-    return opened(hub, "ag2", install, kind=AG2Recorder, **settings)
+    own = {
+        "streams": flag("hubwire.runtimes.ag2.record(): streams", streams),
+        "may_repeat": flag("hubwire.runtimes.ag2.record(): may_repeat", may_repeat),
+    }
+    return opened(hub, "ag2", install, settings, kind=AG2Recorder, own=own)
 
 
 def from_ag2(agent: Any, *, name: str | None = None, **settings: Any) -> AgentActor:
@@ -83,6 +89,7 @@ def from_ag2(agent: Any, *, name: str | None = None, **settings: Any) -> AgentAc
     :class:`~hubwire.runtimes.AgentActor`.
     """
     events, streams = imported("ag2.events", "ag2"), imported("ag2.stream", "ag2")
+    check_agent("from_ag2", agent, "an Agent of ag2", has=("ask",))
 
     async def answer(said: str, history: Sequence[Said], turn: Turn) -> Any:  # noqa: ARG001 - as all answers
         past: list[Any] = []
@@ -96,4 +103,4 @@ def from_ag2(agent: Any, *, name: str | None = None, **settings: Any) -> AgentAc
         with apart():
             return (await agent.ask(said, stream=stream)).body
 
-    return AgentActor(name or getattr(agent, "name", None) or "agent", answer, **settings)
+    return actor_by("from_ag2", name or getattr(agent, "name", None) or "agent", answer, settings)

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { RunView, SpanView } from "../src/base/boards.ts";
 import { arrowsOf, barsOf, endOf, labelOf, type Scale, ticksOf } from "../src/views/runs/geometry.ts";
-import { hasFailed, passes, sorted } from "../src/views/runs/order.ts";
+import { hasFailed, isWaiting, passes, sorted } from "../src/views/runs/order.ts";
 import { rowsOf } from "../src/views/runs/spans.ts";
 
 const START = Date.parse("2026-01-01T00:00:00Z");
@@ -111,6 +111,12 @@ test("open runs stand first, then those in which a turn has failed, then the new
     }) as unknown as RunView;
   const failed = { failed: 1, bars: [{ start: 0, seconds: 1, outcome: "failed" }] };
   const runs = [run("old", 1), run("new", 9), run("failed", 2, failed), run("open", 0, { open: 1 })];
+  const asked = run("asked a person", 8, { waiting: 1 });
+  assert.deepEqual([asked, ...runs].map(isWaiting), [true, false, false, false, false]);
+  assert.deepEqual(
+    sorted([...runs, asked], "open").map((each) => each.title),
+    ["asked a person", "open", "failed", "new", "old"],
+  );
   const made = run("a call of it failed", 10, { failed: 1, bars: [{ start: 0, seconds: 1, outcome: "ok" }] });
   assert.deepEqual(
     sorted([...runs, made], "open").map((each) => each.title),

@@ -251,6 +251,7 @@ export interface RunView {
   bars: BarView[];
   failures: number[];
   open: number;
+  waiting: number;
   turns: number;
   calls: number;
   tasks: number;

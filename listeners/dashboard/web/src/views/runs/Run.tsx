@@ -6,10 +6,10 @@ import type { RunView, Waterfall } from "../../base/boards.ts";
 import { now } from "../../base/clock.ts";
 import { clock, coarse, duration, instant, many, number, visible, whole } from "../../base/format.ts";
 import { Unread } from "../../parts/Notes.tsx";
-import { OutcomeSign, Sign } from "../../parts/Sign.tsx";
+import { OutcomeSign, Sign, StateSign } from "../../parts/Sign.tsx";
 import { useWidth } from "../arranged.ts";
 import { Hatches } from "./Hatches.tsx";
-import { hasFailed } from "./order.ts";
+import { hasFailed, isWaiting } from "./order.ts";
 import { Plot } from "./Plot.tsx";
 import type { By } from "./spans.ts";
 
@@ -42,6 +42,11 @@ function outcomeOf(run: RunView): "open" | "failed" | "abandoned" | "ok" {
   return run.state === "abandoned" ? "abandoned" : "ok";
 }
 
+function stateWords(run: RunView): string {
+  if (run.waiting) return "waits for a person";
+  return run.open ? "open" : "ended";
+}
+
 function Troubles({ run }: { run: RunView }) {
   const parts = [run.failed && `${number(run.failed)} failed`, run.abandoned && `${number(run.abandoned)} abandoned`];
   const words = parts.filter(Boolean).join(", ");
@@ -58,7 +63,11 @@ export function Run({ run, by, isOpen, onToggle }: RunProps) {
       <div class="run-line">
         <button type="button" class="run-head" data-stop aria-expanded={isOpen} onClick={onToggle}>
           <Sign name={isOpen ? "down" : "right"} size={12} class="tone-text-2" />
-          <OutcomeSign outcome={outcomeOf(run)} />
+          {isWaiting(run) ? (
+            <StateSign state="waits_for_person" label="Waits for a person" />
+          ) : (
+            <OutcomeSign outcome={outcomeOf(run)} />
+          )}
           <span class={isOpen ? "cut run-title run-title-open" : "cut run-title"} title={title}>
             {title}
           </span>
@@ -67,7 +76,7 @@ export function Run({ run, by, isOpen, onToggle }: RunProps) {
         </button>
         <div class="run-small">
           {isOpen ? (
-            <span class={run.open ? "accent named" : "quiet"}>{run.open ? "open" : "ended"}</span>
+            <span class={run.open || run.waiting ? "accent named" : "quiet"}>{stateWords(run)}</span>
           ) : (
             <Small run={run} />
           )}

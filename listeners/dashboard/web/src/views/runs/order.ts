@@ -21,8 +21,13 @@ export function hasFailed(run: RunView): boolean {
   return run.bars.some((bar) => bar.outcome === "failed");
 }
 
+/** Whether nothing of a run is under way, and it goes on when a person has answered. */
+export function isWaiting(run: RunView): boolean {
+  return !run.open && run.waiting > 0;
+}
+
 function rank(run: RunView): number {
-  return run.open ? 0 : hasFailed(run) ? 1 : 2;
+  return run.open || isWaiting(run) ? 0 : hasFailed(run) ? 1 : 2;
 }
 
 export function sorted(runs: readonly RunView[], order: OrderName): RunView[] {
