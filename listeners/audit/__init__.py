@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from hubwire.log import Head, Rotation
 
+from ._erasable import Erased
 from ._proving import prove
 from ._state import VerifierState
 from ._tiling import tiles
-from ._verdicts import Outcome, Verdict, Verification
+from ._verdicts import ContentsFound, Outcome, Verdict, Verification
 from .audit_log import AuditLog, AuditRecord, AuditSubscriber
 from .retention import Hold, Pruned, Pruning, Retention
 from .tenants import TenantAuditLogs, TenantHeadCallback
@@ -17,6 +18,8 @@ __all__ = (
     "AuditLog",
     "AuditRecord",
     "AuditSubscriber",
+    "ContentsFound",
+    "Erased",
     "Head",
     "Hold",
     "Outcome",

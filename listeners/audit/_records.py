@@ -23,6 +23,7 @@ class RecordHead(msgspec.Struct):
     at: Any = None
     hub: Any = None
     cut: Any = UNSET
+    contents: Any = msgspec.field(default=UNSET, name="$c")
 
 
 _head_of = msgspec.json.Decoder(RecordHead).decode
