@@ -7,6 +7,7 @@ import anyio.lowlevel
 
 from .. import codec
 from ..board import Board
+from ..erasable import Opener
 from ..errors import HistoryGone, InvalidRecord, LogDamaged
 from ..log import LogReader, Record
 from ..ports import KnowledgeStore
@@ -33,6 +34,7 @@ class Feed:
         """How many records could not be read."""
         self._state = "unknown"
         self._reader = LogReader(store, path)
+        self._opener = Opener(store, path)
         self._shown_as = shown(raw=raw).record
 
     @property
@@ -42,7 +44,7 @@ class Feed:
 
     async def read(self) -> bool:
         """Fold the next records; return whether there were any."""
-        records = await read_on(self._reader)
+        records = await self._opener.records(await read_on(self._reader))
         for number, record in enumerate(records):
             try:
                 body = self._shown_as(record).body

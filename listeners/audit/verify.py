@@ -21,8 +21,8 @@ from ._arguments import store_for
 from ._asked import Asked, checked_keys, checked_state, shorter_than
 from ._beginning import read_note
 from ._beside import Blobs, EndMarker, JournalBeside, unknown_files
-from ._findings import Findings
 from ._erased import ContentChecks
+from ._findings import Findings
 from ._gaps import Gaps
 from ._promise import Coverage, Promise
 from ._records import RecordChecks, RecordHead, at_byte, fields_of
