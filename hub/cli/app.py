@@ -15,6 +15,7 @@ from cyclopts.validators import Number
 from .._version import installed_version
 from .approvals_app import approvals
 from .dead_letters_app import dead_letters
+from .erase_app import erase
 from .export_app import export, report
 from .failing import MISUSED, failed, misuse
 from .holds_app import hold, holds, release
@@ -364,6 +365,7 @@ def demo(
 
 app.command(approvals)
 app.command(dead_letters)
+app.command(erase)
 app.command(export)
 app.command(keys)
 app.command(mcp)
