@@ -26,6 +26,7 @@ from .mcp_app import mcp
 from .output import complain, log_to_stderr
 from .prove_app import prove
 from .query_app import query, sql
+from .redact_app import redact
 from .run_app import completion_of, run as run_verb
 from .serve_app import serve
 from .spool_app import hook, spool
@@ -371,6 +372,7 @@ app.command(keys)
 app.command(mcp)
 app.command(prove)
 app.command(query)
+app.command(redact)
 app.command(report)
 app.command(run_verb, name="run")
 app.command(spool)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hubwire.log import Head, Rotation
 
+from ._copying import RedactedCopy, redacted_copy
 from ._erasable import Erased
 from ._proving import prove
 from ._state import VerifierState
@@ -25,6 +26,7 @@ __all__ = (
     "Outcome",
     "Pruned",
     "Pruning",
+    "RedactedCopy",
     "Retention",
     "Rotation",
     "TenantAuditLogs",
@@ -34,6 +36,7 @@ __all__ = (
     "VerifierState",
     "examine",
     "prove",
+    "redacted_copy",
     "tiles",
     "verify",
 )

@@ -22,7 +22,7 @@ import attrs
 
 from hubwire import codec
 from hubwire.erasable import COMMITTED, Commitment, commitments_of, read_page
-from hubwire.errors import InvalidRecord, StoreFull
+from hubwire.errors import ConfigurationError, InvalidRecord, StoreFull
 from hubwire.log import Log, LogReader, Record
 from hubwire.ports import KnowledgeStore
 from hubwire.waking import Slices
@@ -175,6 +175,11 @@ class Eraser:
             if self.is_ready:
                 return
             await self._log.open()
+            if await self._store.read_bytes(f"{self._path}/copy") is not None:
+                raise ConfigurationError(
+                    f"the log {self._path} is a redacted copy: nothing is appended to it, or erased in it. Write to the"
+                    " log that it is a copy of; or to a log at another path"
+                )
             if (since := await self._since()) is not None:
                 await self.again(since)
                 await self._store.delete(self._file)

@@ -7,6 +7,7 @@ from hubwire.errors import LogDamaged
 from ._anchors import Anchors
 from ._asked import Asked
 from ._beside import Blobs, EndMarker, JournalBeside
+from ._copying import CopyMark
 from ._erased import ContentChecks
 from ._gaps import Gaps
 from ._promise import Coverage
@@ -62,6 +63,9 @@ class Findings:
         self.unexplained: list[str] = []
         self.foreign: list[str] = []
         self.contents: ContentChecks | None = None
+        self.copy: CopyMark | None = None
+        """What the log says of itself if it is a copy from which contents are withheld."""
+        self.withheld_records: int = 0
         self._path = path
         self._expected = asked.head
         self._signed = signed
@@ -118,6 +122,8 @@ class Findings:
             integrity=self._integrity(),
             completeness=self._completeness(expect_records),
             signer=self._signed.verdict(checks.records, is_damaged=self.is_damaged),
+            is_copy=self.copy is not None,
+            withheld_records=self.withheld_records,
             contents=None if self.contents is None else self.contents.found,
             notes=tuple(self._notes()),
             state=None if self.is_damaged or self.integrity.count else self._next_state(),
@@ -183,6 +189,9 @@ class Findings:
             if found.erased or found.withheld:
                 gone = _plural(found.erased + found.withheld, "content")
                 not_looked_at.append(f"{gone} of which only the commitment is there")
+        if self.withheld_records:
+            withheld = _plural(self.withheld_records, "record")
+            not_looked_at.append(f"{withheld} withheld from this copy: what is known of them is their place")
         if state is not None:
             not_looked_at.append(
                 f"the {_plural(state.records - state.first_record, 'record')} that were looked at before"
@@ -376,6 +385,10 @@ class Findings:
         if self.unfinished_bytes:
             size = _plural(self.unfinished_bytes, "byte")
             notes.append(f"the log ends in {size} of no whole record: an append under way, or one torn off by a crash")
+        if self.copy is not None:
+            notes.append(
+                f"this log is {self.copy}: it shows what its maker has left in it, and who made it is not known"
+            )
         notes += self.contents.notes if self.contents is not None else []
         if self.unexplained:
             names = ", ".join(self.unexplained[:5])

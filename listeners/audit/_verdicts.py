@@ -103,6 +103,10 @@ class Verification:
     """The index of the first record that is there."""
     pruned: Pruned | None = None
     """What the log says of the records before; None if it begins with record 0, or does not say it."""
+    is_copy: bool = False
+    """Whether the log says that it is a copy, from which contents or records may be withheld."""
+    withheld_records: int = 0
+    """How many records are withheld from this copy: their leaf hashes stand in their places."""
     contents: ContentsFound | None = None
     """The erasable contents; None if no record that was looked at has some."""
     notes: tuple[str, ...] = ()

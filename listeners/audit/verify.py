@@ -21,6 +21,7 @@ from ._arguments import store_for
 from ._asked import Asked, checked_keys, checked_state, shorter_than
 from ._beginning import read_note
 from ._beside import Blobs, EndMarker, JournalBeside, unknown_files
+from ._copying import CopyMark, stand_in_of
 from ._erased import ContentChecks
 from ._findings import Findings
 from ._gaps import Gaps
@@ -177,6 +178,8 @@ class _Examination:
         """Read all records, up to the first that is damaged."""
         findings = self.findings
         findings.marker = await EndMarker.read(self._store, self._path)
+        findings.copy = await CopyMark.read(self._store, self._path)
+        self._contents.is_copy = findings.copy is not None
         findings.segments = await list_segments(self._store, self._path)
         reader = LogReader(self._store, self._path, chunk_bytes=CHUNK_BYTES)
         try:
@@ -197,6 +200,8 @@ class _Examination:
         for number, record in enumerate(records):
             if not number % _TOGETHER:
                 await self._slices.cut()
+            if findings.copy is not None and self._is_withheld(record):
+                continue
             try:
                 head = findings.checks.add(record)
             except LogDamaged as error:
@@ -217,6 +222,20 @@ class _Examination:
             else:
                 await self._look_at(record, head)
         await self._signed.add(records)
+
+    def _is_withheld(self, record: Record) -> bool:
+        """Pass over what stands in a copy for a record that is withheld; tell whether it is that."""
+        stand_in, checks = stand_in_of(record.line), self.findings.checks
+        if stand_in is None or checks.follows_last(record):  # else it is a record that looks like it
+            return False
+        checks.resume(record)
+        self._signed.withheld[record.index] = stand_in.leaf
+        self.findings.withheld_records += 1
+        if stand_in.seq is not None:
+            checks.last_seq = stand_in.seq
+            self._coverage.event(stand_in.seq)
+        self.findings.meet_heads()
+        return True
 
     async def _begin(self, reader: LogReader) -> None:
         """Find where the log begins: what is before was pruned, and a crash may have left some of it."""
