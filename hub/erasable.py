@@ -42,6 +42,7 @@ __all__ = (
     "commit",
     "commitments_of",
     "gone_line",
+    "is_page",
     "page_files",
     "page_path",
     "read_page",
@@ -100,6 +101,11 @@ def commitments_of(fields: Mapping[str, Any]) -> list[Commitment]:
             found = [_commitment(fields, name, page) for name in names if type(name) is str]
             return [each for each in found if each is not None] if None not in found else []
     return []
+
+
+def is_page(name: str) -> bool:
+    """Tell whether this is the name of a page, and no other path."""
+    return _PAGE_NAME.fullmatch(name) is not None
 
 
 def _commitment(fields: Mapping[str, Any], name: str, page: str) -> Commitment | None:

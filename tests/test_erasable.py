@@ -13,7 +13,7 @@ from hubwire.erasable import Page, commit, commitments_of
 from hubwire.errors import ConfigurationError, InvalidRecord, LogDamaged, StoreFull
 from hubwire.events import GenericEvent
 from hubwire.listeners import AuditLog
-from hubwire.listeners.audit import Outcome, examine
+from hubwire.listeners.audit import Outcome, Retention, examine
 from hubwire.log import LogReader
 from hubwire.ports import KnowledgeStore
 from hubwire.proof import KeySigner
@@ -227,8 +227,8 @@ async def test_events_of_a_hub_keep_their_contents_beside_the_log(tmp_path: Path
 
 @pytest.mark.parametrize(
     "wrong",
-    ["content", b"content", [], [""], ["a..b"], ["seq"], ["agent_id"], ["hub.x"], ["$c"], [1], 5, {}, {"x.y": "content"},
-     {"x.y": []}, {1: ["content"]}, ["x" * 300], object()],
+    ["content", b"content", [], [""], ["a..b"], ["seq"], ["agent_id"], ["hub.x"], ["$c"], [1], 5, {},
+     {"x.y": "content"}, {"x.y": []}, {1: ["content"]}, ["x" * 300], object()],
     ids=range(17),
 )  # fmt: skip
 def test_what_is_no_policy_is_refused(wrong: Any) -> None:
@@ -341,3 +341,25 @@ async def test_a_content_whose_record_was_not_stored_is_taken_out() -> None:
     assert SECRET.encode() not in await bytes_of(store)
     assert await log.read_all() == [record(content="kept")]
     assert (await log.verify()).holds
+
+
+async def test_contents_go_with_their_records_when_those_are_pruned() -> None:
+    """And those of records that stay, stay."""
+    store = MemoryStore()
+    log = AuditLog(store, erasable=["content"], rotation=2000)
+    for number in range(40):
+        await log.append(record(number, content=f"{SECRET} {number}."))
+        if number == 20:
+            await log.aclose()
+    pruned = await log.prune(retention=Retention(segments_max=2))
+    assert pruned.records
+    kept = await log.read_all()
+    assert 0 < len(kept) < 40
+    everything = await bytes_of(store)
+    for number in range(40):
+        assert (f"{SECRET} {number}.".encode() in everything) is (number >= 40 - len(kept))
+    await log.aclose()
+    found = await examine(store)
+    assert found.holds
+    assert found.contents is not None
+    assert found.contents.present == len(kept)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -136,8 +138,8 @@ class Contents:
 
     def __init__(self, policy: _Policy, store: KnowledgeStore, path: str, records: Callable[[], int]) -> None:
         self.pages: Pages = Pages(store, path, records)
-        self.pending: dict[str, str] = {}
-        """Contents that are on a page, by their digests, while the log has no record that names them; and the page."""
+        self.pending: set[str] = set()
+        """The digests of contents that are on a page, or on their way, while the log has no record that names them."""
         self.unnamed: dict[str, set[str]] = {}
         """Those of which the log will have none, by their pages."""
         self._policy = policy
@@ -153,9 +155,9 @@ class Contents:
         short = [await self._cut(body) if has_own_keys(body) else body for body in bodies]
         made = [self._commit(body) if body is before else None for body, before in zip(short, bodies, strict=True)]
         lines = [line for each in made if each is not None for line in each.lines]
-        page = await self.pages.put(b"".join(lines)) if lines else ""
-        digests = [line[:DIGEST_CHARS].decode() for line in lines]
-        self.pending |= dict.fromkeys(digests, page)
+        digests = {line[:DIGEST_CHARS].decode() for line in lines}
+        self.pending |= digests
+        page = await self._put(b"".join(lines), digests) if lines else ""
         for number, each in enumerate(made):
             if each is not None and each.names:
                 body = codec.encode_fields({**each.fields, "$c": {"fields": each.names, "page": page}})
@@ -167,8 +169,20 @@ class Contents:
         except StoreFull:
             self.unnamed.setdefault(page, set()).update(digests)
             raise
-        for digest in digests:
-            self.pending.pop(digest, None)
+        self.pending -= digests
+
+    async def _put(self, lines: bytes, digests: set[str]) -> str:
+        """Put lines on a page. A caller that is cancelled meanwhile appends no record that names them."""
+        writing = self.pages.put(lines)
+        try:
+            return await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            writing.add_done_callback(partial(self._has_no_record, digests))
+            raise
+
+    def _has_no_record(self, digests: set[str], written: asyncio.Future[str]) -> None:
+        if not written.cancelled() and written.exception() is None:
+            self.unnamed.setdefault(written.result(), set()).update(digests)
 
     async def _cut(self, body: bytes, *, has_commitments: bool = False) -> bytes:
         return await cut(self._store, self._path, body, has_commitments=has_commitments)
@@ -188,8 +202,7 @@ class Contents:
         while self.unnamed:
             page, digests = self.unnamed.popitem()
             await self.pages.erase(page, {digest: {} for digest in digests})
-            for digest in digests:
-                self.pending.pop(digest, None)
+            self.pending -= digests
 
 
 def _is_text(raw: Any) -> bool:

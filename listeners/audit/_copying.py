@@ -73,8 +73,8 @@ def stand_in_of(line: bytes) -> StandIn | None:
     try:
         fields = codec.decode_fields(codec.body_of(line))
         match fields:
-            case {"$withheld": {"leaf": str(leaf), "seq": int() | None as seq, **rest}, **more} if (
-                not rest and not more
+            case {"$withheld": {"leaf": str(leaf), "seq": int() | None as seq, **rest}} if (
+                not rest and len(fields) == 1
             ):
                 digest = b64decode(leaf, validate=True)
                 return StandIn(digest, seq) if len(digest) == 32 else None  # a SHA-256

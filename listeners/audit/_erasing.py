@@ -282,6 +282,7 @@ class Eraser:
             self.is_ready = False
             if self._contents is not None:
                 await self._contents.take_out()
+                self._contents.pending.clear()
 
 
 def _together(groups: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

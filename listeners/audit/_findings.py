@@ -386,9 +386,7 @@ class Findings:
             size = _plural(self.unfinished_bytes, "byte")
             notes.append(f"the log ends in {size} of no whole record: an append under way, or one torn off by a crash")
         if self.copy is not None:
-            notes.append(
-                f"this log is {self.copy}: it shows what its maker has left in it, and who made it is not known"
-            )
+            notes.append(f"this log is {self.copy}, as it says itself: it shows what its maker has left in it")
         notes += self.contents.notes if self.contents is not None else []
         if self.unexplained:
             names = ", ".join(self.unexplained[:5])

@@ -13,10 +13,12 @@ from hubwire.own_log import OwnLog
 from hubwire.ports import Clock, KnowledgeStore
 
 from . import _arguments
+from ._erasable import Erasing
 from ._guests import Worker
 from ._holds import read_keeping
 from ._indexing import Indexer
 from ._lending import Place
+from ._old_contents import OldContents
 from ._one_by_one import OneByOne
 from ._provable import Signature
 from ._pruning import Pruner, PruningEnded
@@ -41,6 +43,7 @@ class Keeper:
         retention: Retention | None,
         indexed: object,
         signature: Signature,
+        erasing: Erasing,
     ) -> None:
         self.errors: int = 0
         self.failure: Exception | None = None
@@ -48,7 +51,9 @@ class Keeper:
         self.long_records: OneByOne = OneByOne()
         """Entered by who writes the file of a record of the caller's own."""
         self.retention: Retention | None = retention
-        self.pruner: Pruner = Pruner(store, log, clock, self.long_records, signature.keep_tree)
+        self.pruner: Pruner = Pruner(
+            store, log, clock, self.long_records, signature.keep_tree, OldContents(store, log, erasing)
+        )
         self._log = log
         self._indexer = Indexer(store, log.path) if _arguments.flag("indexed", indexed) else None
         self._segment: int | None = None

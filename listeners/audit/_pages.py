@@ -9,7 +9,7 @@ store, and what is erased is gone from both files when the call returns.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from os import urandom
 from typing import Any
@@ -51,11 +51,8 @@ class Pages:
 
     # -- appending --
 
-    async def put(self, lines: bytes) -> str:
-        """Append lines to a page; return its name. They are durable when it returns, in the order of the calls.
-
-        Cancelling ends the wait, not the write.
-        """
+    def put(self, lines: bytes) -> asyncio.Future[str]:
+        """Append lines to a page, in the order of the calls; the future has its name when they are durable."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # what was begun in a loop that has ended is not known
             self._loop, self._waiting, self._under_way, self._page = loop, [], None, None
@@ -63,7 +60,7 @@ class Pages:
         self._waiting.append((lines, done))
         if self._under_way is None:
             self._begin()
-        return await done
+        return done
 
     def _begin(self) -> None:
         batch, size = [], 0
@@ -151,16 +148,17 @@ class Pages:
             await self._store.delete(there)
             return size
 
-    async def keep_only(self, page: str, digests: set[str]) -> None:
-        """Take all contents out of a page but these; a page of none of them is deleted."""
-        if not digests:
+    async def keep_only(self, page: str, digests: set[str], pending: Set[str] = frozenset()) -> None:
+        """Take all contents out of a page but these, and those that are pending; one with none of them is deleted."""
+        found = await read_page(self._store, self._path, page)
+        if found is None:
+            return
+        if not digests and pending.isdisjoint(found.contents):
             async with self.rewriting:
                 await self.seal()
                 for file in page_files(self._path, page):
                     await self._store.delete(file)
-            return
-        found = await read_page(self._store, self._path, page)
-        if found is not None and (others := found.contents.keys() - digests):
+        elif others := found.contents.keys() - digests - pending:
             await self.erase(page, {digest: {} for digest in others})
 
     async def _read(self, page: str) -> Page | None:
