@@ -41,6 +41,7 @@ __all__ = (
     "Page",
     "commit",
     "commitments_of",
+    "contents_in",
     "gone_line",
     "is_page",
     "page_files",
@@ -187,7 +188,8 @@ class Page:
             return None
         salt, _, content = found.partition(b" ")
         try:
-            is_same = committed(b64decode(salt, validate=True), content) == commitment.digest.encode()
+            decoded = b64decode(salt, validate=True)
+            is_same = committed(decoded, content) == commitment.digest.encode() and b64encode(decoded) == salt
         except (Base64Error, ValueError):
             is_same = False
         if not is_same or len(content) != commitment.size:
@@ -225,6 +227,14 @@ async def read_page(store: KnowledgeStore, path: str, page: str) -> Page | None:
                 found[0].merge(other)
             return found[0]
     return None
+
+
+async def contents_in(store: KnowledgeStore, path: str, page: str) -> set[str]:
+    """Return the commitments whose contents are in a file of a page, also where its other file says they are gone."""
+    found: set[str] = set()
+    for file in page_files(path, page):
+        found.update(Page(await store.read_bytes(file) or b"").contents)
+    return found
 
 
 class Opener:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from hubwire.erasable import ERASED, WITHHELD, Commitment, Page, commitments_of, read_page
+from hubwire.erasable import ERASED, WITHHELD, Commitment, Page, commitments_of, contents_in, read_page
 from hubwire.errors import InvalidRecord
 from hubwire.ports import KnowledgeStore
 
@@ -53,7 +53,7 @@ class ContentChecks:
         for commitment in commitments_of(fields):
             page = await self._page(commitment)
             self._named.setdefault(commitment.page, [0, 0])[0] += 1
-            self._named[commitment.page][1] = len(page.contents) + len(page.gone)
+            self._named[commitment.page][1] = _count_due(page)
             if commitment.digest in page.gone:
                 self._absent.append((index, commitment, page.gone[commitment.digest][0]))
                 continue
@@ -129,8 +129,8 @@ class ContentChecks:
                         continue
                     whole = await whole_fields(self._store, self._path, record.body)
                     for each in commitments_of(whole or {}):
-                        page = await read_page(self._store, self._path, each.page) if each.field in fields else None
-                        if page is not None and each.digest in page.contents:
+                        there = await contents_in(self._store, self._path, each.page) if each.field in fields else ()
+                        if each.digest in there:
                             left.append(f"{each.field} of record {record.index}, by record {erasure.record}")
         if not left:
             return
@@ -163,6 +163,11 @@ class ContentChecks:
         if not self._named and not self._erasures:
             return None
         return ContentsFound(**self._counts, erased_by=tuple(sorted(self._by)))
+
+
+def _count_due(page: Page) -> int:
+    """Return how many contents of a page records should name: all but those that were taken out for lack of one."""
+    return len(page.contents) + sum(bool(why) or what == WITHHELD for what, why in page.gone.values())
 
 
 class _Authority:

@@ -21,7 +21,7 @@ import anyio
 import attrs
 
 from hubwire import codec
-from hubwire.erasable import COMMITTED, Commitment, commitments_of, read_page
+from hubwire.erasable import COMMITTED, Commitment, commitments_of, contents_in
 from hubwire.errors import ConfigurationError, InvalidRecord, StoreFull
 from hubwire.log import Log, LogReader, Record
 from hubwire.ports import KnowledgeStore
@@ -100,10 +100,7 @@ class Targets:
 
     async def leave_present(self, store: KnowledgeStore, path: str) -> None:
         """Leave out those that are not there: an erasure is no excuse for what is missing."""
-        there: dict[str, set[str]] = {}
-        for page in {each.page for _, each in self.found}:
-            found = await read_page(store, path, page)
-            there[page] = set() if found is None else set(found.contents)
+        there = {page: await contents_in(store, path, page) for page in {each.page for _, each in self.found}}
         self.found = [(index, each) for index, each in self.found if each.digest in there[each.page]]
 
     @property

@@ -9,7 +9,7 @@ store, and what is erased is gone from both files when the call returns.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set as AbstractSet
 from functools import partial
 from os import urandom
 from typing import Any
@@ -148,7 +148,7 @@ class Pages:
             await self._store.delete(there)
             return size
 
-    async def keep_only(self, page: str, digests: set[str], pending: Set[str] = frozenset()) -> None:
+    async def keep_only(self, page: str, digests: set[str], pending: AbstractSet[str] = frozenset()) -> None:
         """Take all contents out of a page but these, and those that are pending; one with none of them is deleted."""
         found = await read_page(self._store, self._path, page)
         if found is None:
