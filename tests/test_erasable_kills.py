@@ -291,8 +291,8 @@ async def test_programs_that_are_killed_lose_no_content_and_no_erasure(tmp_path:
     stored: set[int] = set()
     gone: set[int] = set()
     dice = random.Random(8)
-    for life in range(12):
-        lines = await anyio.to_thread.run_sync(lines_of_killed, tmp_path / "store", 1000 * life, dice.randrange(3, 60))
+    for life in range(4):
+        lines = await anyio.to_thread.run_sync(lines_of_killed, tmp_path / "store", 1000 * life, dice.randrange(3, 40))
         for words in lines:
             if words[:1] == [b"stored"]:
                 stored.add(int(words[1]))
