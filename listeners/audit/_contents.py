@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from functools import partial
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -21,6 +18,8 @@ from ._pages import Pages
 from .blobs import BODY_BYTES_MAX, cut, has_own_keys
 
 __all__ = ("Contents", "ErasableFields", "policy_of")
+
+T = TypeVar("T")
 
 ErasableFields = Iterable[str] | Mapping[str, Iterable[str]]
 """Names of fields, or those of each kind: a pattern, and its fields."""
@@ -140,49 +139,40 @@ class Contents:
         self.pages: Pages = Pages(store, path, records)
         self.pending: set[str] = set()
         """The digests of contents that are on a page, or on their way, while the log has no record that names them."""
-        self.unnamed: dict[str, set[str]] = {}
-        """Those of which the log will have none, by their pages."""
         self._policy = policy
         self._store = store
         self._path = path
 
-    @asynccontextmanager
-    async def committed(self, bodies: list[bytes]) -> AsyncIterator[list[bytes]]:
-        """Put the contents of records on a page; give the records to append inside, with commitments, and cut if long.
+    async def append(self, bodies: list[bytes], append: Callable[[list[bytes]], Awaitable[T]]) -> T:
+        """Put the contents of records on a page, and append the records, with commitments, and cut if they are long.
 
-        The contents are durable then. If the log takes none of the records, they are taken out again later.
+        The contents are durable before. If the log takes none of the records, they are taken out again later.
         """
+        short, page, digests = await self._shortened(bodies)
+        try:
+            result = await append(short)
+        except StoreFull:
+            self.pages.abandoned.setdefault(page, set()).update(digests)
+            raise
+        self.pending -= digests
+        return result
+
+    async def _shortened(self, bodies: list[bytes]) -> tuple[list[bytes], str, set[str]]:
+        """Put the contents of records on a page; return the records to append, the page, and what is on it."""
         short = [await self._cut(body) if has_own_keys(body) else body for body in bodies]
         made = [self._commit(body) if body is before else None for body, before in zip(short, bodies, strict=True)]
         lines = [line for each in made if each is not None for line in each.lines]
         digests = {line[:DIGEST_CHARS].decode() for line in lines}
         self.pending |= digests
-        page = await self._put(b"".join(lines), digests) if lines else ""
+        page = await self.pages.put(b"".join(lines), digests) if lines else ""
         for number, each in enumerate(made):
+            body = short[number]
             if each is not None and each.names:
                 body = codec.encode_fields({**each.fields, "$c": {"fields": each.names, "page": page}})
                 short[number] = await self._cut(body, has_commitments=True) if len(body) > BODY_BYTES_MAX else body
-            elif len(short[number]) > BODY_BYTES_MAX:
-                short[number] = await self._cut(short[number])
-        try:
-            yield short
-        except StoreFull:
-            self.unnamed.setdefault(page, set()).update(digests)
-            raise
-        self.pending -= digests
-
-    async def _put(self, lines: bytes, digests: set[str]) -> str:
-        """Put lines on a page. A caller that is cancelled meanwhile appends no record that names them."""
-        writing = self.pages.put(lines)
-        try:
-            return await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            writing.add_done_callback(partial(self._has_no_record, digests))
-            raise
-
-    def _has_no_record(self, digests: set[str], written: asyncio.Future[str]) -> None:
-        if not written.cancelled() and written.exception() is None:
-            self.unnamed.setdefault(written.result(), set()).update(digests)
+            elif len(body) > BODY_BYTES_MAX:
+                short[number] = await self._cut(body)
+        return short, page, digests
 
     async def _cut(self, body: bytes, *, has_commitments: bool = False) -> bytes:
         return await cut(self._store, self._path, body, has_commitments=has_commitments)
@@ -199,8 +189,8 @@ class Contents:
 
     async def take_out(self) -> None:
         """Take out what no record names."""
-        while self.unnamed:
-            page, digests = self.unnamed.popitem()
+        while self.pages.abandoned:
+            page, digests = self.pages.abandoned.popitem()
             await self.pages.erase(page, {digest: {} for digest in digests})
             self.pending -= digests
 

@@ -28,7 +28,7 @@ PAGE_BYTES = 256 * 1024
 
 _BATCH_BYTES = 1024 * 1024
 
-_Waiting = tuple[bytes, "asyncio.Future[str]"]
+_Waiting = tuple[bytes, "asyncio.Future[str]", AbstractSet[str]]
 
 
 class Pages:
@@ -38,6 +38,8 @@ class Pages:
         """``records`` returns how many records the log has: a page is named by that, so that names sort by age."""
         self.rewriting: OneByOne = OneByOne()
         """Entered by who writes a page anew."""
+        self.abandoned: dict[str, set[str]] = {}
+        """Contents, by their pages, whose caller was cancelled before they were durable: no record names them."""
         self._store = store
         self._path = path
         self._records = records
@@ -51,23 +53,26 @@ class Pages:
 
     # -- appending --
 
-    def put(self, lines: bytes) -> asyncio.Future[str]:
-        """Append lines to a page, in the order of the calls; the future has its name when they are durable."""
+    async def put(self, lines: bytes, digests: AbstractSet[str]) -> str:
+        """Append lines to a page; return its name. They are durable when it returns, in the order of the calls.
+
+        Cancelling ends the wait, not the write: the contents with these digests are :attr:`abandoned` then.
+        """
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # what was begun in a loop that has ended is not known
             self._loop, self._waiting, self._under_way, self._page = loop, [], None, None
         done: asyncio.Future[str] = loop.create_future()
-        self._waiting.append((lines, done))
+        self._waiting.append((lines, done, digests))
         if self._under_way is None:
             self._begin()
-        return done
+        return await done
 
     def _begin(self) -> None:
         batch, size = [], 0
         while self._waiting and size < _BATCH_BYTES:
             batch.append(self._waiting.pop(0))
             size += len(batch[-1][0])
-        content = b"".join([lines for lines, _ in batch])
+        content = b"".join([lines for lines, _, _ in batch])
         self._under_way = asyncio.get_running_loop().create_future()
         if self._page is not None and self._size < PAGE_BYTES:
             page, before = self._page, self._size
@@ -99,10 +104,12 @@ class Pages:
     def _end(self, page: str, batch: Sequence[_Waiting], _: int | None, error: BaseException | None) -> None:
         if error is not None and page == self._page:
             self._page = None  # its end is not known
-        for _lines, done in batch:
-            if done.done() or done.get_loop().is_closed():
+        for _lines, done, digests in batch:
+            if done.done():
+                self.abandoned.setdefault(page, set()).update(digests)
+            elif done.get_loop().is_closed():
                 continue
-            if error is None:
+            elif error is None:
                 done.set_result(page)
             elif isinstance(error, Exception):
                 done.set_exception(error)

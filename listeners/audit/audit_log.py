@@ -249,8 +249,7 @@ class AuditLog(Erasable, Provable, Prunable, Queryable, BaseHubListener):
                     bodies[number] = await cut(self._store, self.path, body)
             await append(bodies)
         else:
-            async with contents.committed(bodies) as short:
-                await append(short)
+            await contents.append(bodies, append)
         self._is_unsettled = False
         self._last_id = events[-1].id
         self._announced = self._attachment
@@ -315,8 +314,7 @@ class AuditLog(Erasable, Provable, Prunable, Queryable, BaseHubListener):
     async def _append_short(self, bodies: list[bytes]) -> range:
         if (contents := self._erasing.contents) is not None:
             await self._ready()
-            async with contents.committed(bodies) as short:
-                return await self._append_batch(short)
+            return await contents.append(bodies, self._append_batch)
         for number, body in enumerate(bodies):
             if len(body) > BODY_BYTES_MAX:
                 bodies[number] = await cut(self._store, self.path, body)
