@@ -198,6 +198,7 @@ _SUBMODULES = (
     "cloudevents",
     "codec",
     "context",
+    "erasable",
     "errors",
     "events",
     "expectations",

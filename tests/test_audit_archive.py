@@ -329,3 +329,14 @@ async def test_a_store_beside_its_archive_is_only_read() -> None:
             await call
     assert (await files_of(store), await files_of(archive)) == before
     assert repr(joined) == f"archived({store!r}, {archive!r})"
+
+
+async def test_erasable_contents_are_not_archived() -> None:
+    """No erasure would reach them there."""
+    store, archive, clock = MemoryStore(), MemoryStore(), ManualClock()
+    audit = await days_of(store, clock, 9, archive=archive, erasable=["part"])
+    before = await firsts(store)
+    with pytest.raises(ConfigurationError, match="prune this log without an archive"):
+        await audit.prune(retention=FOUR)
+    await audit.aclose()
+    assert (await firsts(store), await files_of(archive)) == (before, {})

@@ -15,6 +15,7 @@ from cyclopts.validators import Number
 from .._version import installed_version
 from .approvals_app import approvals
 from .dead_letters_app import dead_letters
+from .erase_app import erase
 from .export_app import export, report
 from .failing import MISUSED, failed, misuse
 from .holds_app import hold, holds, release
@@ -25,6 +26,7 @@ from .mcp_app import mcp
 from .output import complain, log_to_stderr
 from .prove_app import prove
 from .query_app import Archive, query, sql
+from .redact_app import redact
 from .run_app import completion_of, run as run_verb
 from .serve_app import serve
 from .spool_app import hook, spool
@@ -369,11 +371,13 @@ def demo(
 
 app.command(approvals)
 app.command(dead_letters)
+app.command(erase)
 app.command(export)
 app.command(keys)
 app.command(mcp)
 app.command(prove)
 app.command(query)
+app.command(redact)
 app.command(report)
 app.command(run_verb, name="run")
 app.command(spool)

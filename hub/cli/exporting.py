@@ -17,8 +17,9 @@ import anyio.to_thread
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from hubwire.listeners.audit.blobs import restore
+from hubwire.listeners.audit.blobs import opened, restore
 
+from ..erasable import COMMITTED, Opener
 from ..errors import ConfigurationError
 from ..exports import ExportRecord, Format, export
 from ..log import Head, LogReader, Record
@@ -57,6 +58,7 @@ class Source:
         self._store = store
         self._path = path
         self._selection = selection
+        self._opener = Opener(store, path)
 
     async def records(self, progress: Progress) -> AsyncIterator[ExportRecord]:
         """Iterate over the records; those that were too long for a line come whole."""
@@ -88,10 +90,13 @@ class Source:
             yield Record(found.index, found.line), None
 
     async def _whole(self, record: Record) -> bytes | None:
-        if b'"cut":{' not in record.line or fields_of(record) is None:
+        if (b'"cut":{' not in record.line and COMMITTED not in record.line) or fields_of(record) is None:
             return None
-        whole = await restore(self._store, self._path, record.body)
+        whole = await self._restore(record.body)
         return None if whole == record.body else whole
+
+    async def _restore(self, body: bytes) -> bytes:
+        return await opened(self._store, self._path, body, self._opener)
 
 
 class LinkedSource(Source):
@@ -105,6 +110,10 @@ class LinkedSource(Source):
         """Names of agents and topics of channels that the selected records are about; without a selection, none."""
         self._names = Names()
         self._shown = shown(raw=raw)
+
+    async def _restore(self, body: bytes) -> bytes:
+        """Return a long record as it stands in the log: a report holds its lines against the chain."""
+        return await restore(self._store, self._path, body)
 
     async def _lines(self, end: int) -> _Lines:
         if not self._selection.is_everything:

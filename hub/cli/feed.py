@@ -9,6 +9,7 @@ import anyio.lowlevel
 
 from .. import codec
 from ..board import Board
+from ..erasable import Opener
 from ..errors import HistoryGone, InvalidRecord, LogDamaged
 from ..log import LogReader, Record, SeqIndex
 from ..ports import KnowledgeStore
@@ -38,6 +39,7 @@ class Feed:
         self._state = "unknown"
         self._place = store, path
         self._reader = LogReader(store, path)
+        self._opener = Opener(store, path)
         self._shown_as = shown(raw=raw).record
 
     @property
@@ -64,7 +66,7 @@ class Feed:
 
     async def read(self) -> bool:
         """Fold the next records; return whether there were any."""
-        records = await read_on(self._reader)
+        records = await self._opener.records(await read_on(self._reader))
         for number, record in enumerate(records):
             try:
                 body = self._shown_as(record).body

@@ -11,6 +11,7 @@ from typing import TypeVar, cast
 
 import anyio
 
+from ..erasable import Opener
 from ..errors import HistoryGone, LogDamaged, StoreUnavailable
 from ..log import LogReader, Record, follow, log_exists
 from ..ports import KnowledgeStore, normalize_path
@@ -100,8 +101,9 @@ class LogSource:
 
     async def _scanned(self, reader: LogReader, lines: int | None) -> AsyncIterator[Record]:
         last: deque[Record] = deque(maxlen=lines)
+        opener = Opener(self.store, self.path)
         while records := await self._patiently(reader.read):
-            for record in records:
+            for record in await opener.records(records):
                 if self._sieve.takes(record):
                     if lines is None:
                         yield record
@@ -117,7 +119,7 @@ class LogSource:
         records = query(self.store, self.path, self._sieve.selection, newest_first=True, call="tail")
         try:
             async for each in records:
-                record = Record(each.index, each.line)
+                record = Record(each.index, each.shown)
                 if each.index < self._next and self._sieve.passes(record):
                     found.append(record)
                     if len(found) == lines:
@@ -136,13 +138,14 @@ class LogSource:
 
     async def coming(self) -> AsyncIterator[Record]:
         """Iterate over the records that are wanted of those that come; it never ends."""
-        pause = _PAUSE_SECONDS
+        pause, opener = _PAUSE_SECONDS, Opener(self.store, self.path)
         while True:
             try:
                 # Its type says iterator, but it is a generator, and has a subscription to close.
                 records = cast(AsyncGenerator[Record, None], follow(self.store, self.path, start=self._next))
                 async with aclosing(records):
-                    async for record in records:
+                    async for stored in records:
+                        record = await opener.record(stored)
                         if record.index > self._next:
                             self._say_pruned(record.index)
                         self._next, pause = record.index + 1, _PAUSE_SECONDS

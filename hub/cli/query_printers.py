@@ -68,7 +68,7 @@ class _Lines:
         self._pretty = Pretty(self.names)
 
     def add(self, found: Found) -> None:
-        record = self._shown_as.record(Record(found.index, found.line))
+        record = self._shown_as.record(Record(found.index, found.shown))
         try:
             fields = fields_of(record) or decode_fields(record.line)  # a stranger's line has no end as ours do
         except InvalidRecord:
@@ -94,7 +94,7 @@ class _Whole:
         self._count = 0
 
     def add(self, found: Found) -> None:
-        line = self._shown_as.record(Record(found.index, found.line)).line.decode(errors="backslashreplace")
+        line = self._shown_as.record(Record(found.index, found.shown)).line.decode(errors="backslashreplace")
         line = escape_json(line) if self._is_terminal else line
         sys.stdout.write(f"{',' if self._count else '['}\n{line}" if self._is_array else f"{line}\n")
         self._count += 1

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from hubwire.listeners.audit.blobs import restore
+from hubwire.listeners.audit.blobs import opened
 
 from ..codec import decode_fields
 from ..log import LogReader, Record
@@ -103,8 +103,12 @@ async def _by_id(store: KnowledgeStore, path: str, identifier: str) -> Record | 
 
 
 async def whole_record(store: KnowledgeStore, path: str, record: Record) -> dict[str, Any]:
-    """Return the record's keys; of a record that was too long for a line, also those of the file that holds it."""
+    """Return the record's keys; of a record that was too long for a line, also those of the file that holds it.
+
+    With the erasable contents that are there.
+    """
     fields = decode_fields(record.line)
-    if "cut" in fields:
-        fields |= decode_fields(await restore(store, path, record.body))
+    if "cut" in fields or "$c" in fields:
+        whole = decode_fields(await opened(store, path, record.body))
+        fields = {name: value for name, value in fields.items() if name != "$c"} | whole
     return fields

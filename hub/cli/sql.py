@@ -238,7 +238,7 @@ _peek = msgspec.json.Decoder(_Peek).decode
 
 
 def _line(found: Found, as_shown: Shown, names: Names) -> bytes:
-    line = as_shown.record(Record(found.index, found.line)).line
+    line = as_shown.record(Record(found.index, found.shown)).line
     if b"\\ud" in line or b"\\uD" in line:  # half of a character, as some writers leave it, is no JSON to DuckDB
         line = msgspec.json.encode(msgspec.json.decode(line))
     names.learn_line(line)

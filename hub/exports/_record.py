@@ -33,7 +33,7 @@ class ExportRecord(Value):
     index: int | None = None
     """Its number in the log, from 0; None for a record that is from no log."""
     whole: bytes | None = None
-    """The whole record, one JSON object, where it was too long for a line of its log."""
+    """The whole record, one JSON object, where it was too long for a line of its log, or has erasable contents."""
     previous: str | None = None
     """``h`` of the record before it in its log, where that is known; empty for the first record of a log."""
     is_redacted: bool = False
@@ -48,7 +48,10 @@ class ExportRecord(Value):
         try:
             fields = codec.decode_fields(self.line)
             if self.whole is not None:
-                fields |= codec.decode_fields(self.whole)
+                whole = codec.decode_fields(self.whole)
+                if "$c" not in whole:  # its erasable contents were put back
+                    fields.pop("$c", None)
+                fields |= whole
         except InvalidRecord:
             return {"$damaged": self.line.decode(errors="backslashreplace")}
         return fields

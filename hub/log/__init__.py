@@ -6,6 +6,7 @@ Layout, below the log's path::
 
     log/00000000000000000000.jsonl    a segment, named by the index of its first record; only the last one grows
     log/<segment>.torn-<offset>       bytes of a record that was never acknowledged, set aside by recovery
+    erasable/<page>                   erasable contents: see :mod:`hubwire.erasable`
     clean                             how far the log is known to go, and whether it was closed there
     kept                              the oldest segment that truncation has left
     .lock                             held by the writer, where the store can hold

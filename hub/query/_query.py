@@ -9,6 +9,7 @@ import attrs
 
 from .._foreign.arguments import Call, has_method
 from .._values import Value
+from ..erasable import COMMITTED
 from ..errors import ConfigurationError
 from ..log import Place
 from ..ports import KnowledgeStore, normalize_path
@@ -29,6 +30,13 @@ class Found(Value):
     """Where it is."""
     line: bytes
     """Its line in the log, without the line feed."""
+    opened: bytes | None = None
+    """The line with the erasable contents that are there; None where it has none."""
+
+    @property
+    def shown(self) -> bytes:
+        """The line as it is shown: with the erasable contents that are there."""
+        return self.line if self.opened is None else self.opened
 
     @property
     def index(self) -> int:
@@ -37,8 +45,11 @@ class Found(Value):
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The fields as they were appended: without those that the log adds, ``d`` and ``h``. Decoded at each call."""
-        return whole_fields(self.line)
+        """The fields as they were appended: without those that the log adds, ``d`` and ``h``. Decoded at each call.
+
+        In the place of an erasable content that is not there any more stands why: ``{"$erased": {"by": ...}}``.
+        """
+        return whole_fields(self.shown)
 
     @property
     def cursor(self) -> str:
@@ -96,6 +107,7 @@ class Query:
         """What was looked at so far, and what was not."""
         self._left = limit
         self._last: Found | None = None
+        self._opener = search.opener
         self._results = _run(search, after, newest_first=newest_first)
 
     @classmethod
@@ -118,7 +130,8 @@ class Query:
         place, line = await anext(self._results)
         if self._left is not None:
             self._left -= 1
-        self._last = found = Found(place, line)
+        opened = await self._opener.line(line) if COMMITTED in line else line
+        self._last = found = Found(place, line, None if opened is line else opened)
         return found
 
     async def aclose(self) -> None:

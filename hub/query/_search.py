@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
 from .. import codec
+from ..erasable import Opener
 from ..errors import LogDamaged
 from ..log import Place, count_sound, segment_path
 from ..ports import KnowledgeStore
@@ -26,6 +27,7 @@ class Search:
     """Looks through one log for one selection."""
 
     def __init__(self, store: KnowledgeStore, path: str, selection: Selection, looked: Looked) -> None:
+        self.opener = Opener(store, path)
         self._store = store
         self._path = path
         self._selection = selection

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from hubwire.log import Head, Rotation
 
+from ._copying import RedactedCopy, redacted_copy
+from ._erasable import Erased
 from ._proving import prove
 from ._state import VerifierState
 from ._tiling import tiles
-from ._verdicts import Outcome, Verdict, Verification
+from ._verdicts import ContentsFound, Outcome, Verdict, Verification
 from .audit_log import AuditLog, AuditRecord, AuditSubscriber
 from .retention import Hold, Pruned, Pruning, Retention
 from .tenants import TenantAuditLogs, TenantHeadCallback
@@ -17,11 +19,14 @@ __all__ = (
     "AuditLog",
     "AuditRecord",
     "AuditSubscriber",
+    "ContentsFound",
+    "Erased",
     "Head",
     "Hold",
     "Outcome",
     "Pruned",
     "Pruning",
+    "RedactedCopy",
     "Retention",
     "Rotation",
     "TenantAuditLogs",
@@ -31,6 +36,7 @@ __all__ = (
     "VerifierState",
     "examine",
     "prove",
+    "redacted_copy",
     "tiles",
     "verify",
 )

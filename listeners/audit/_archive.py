@@ -36,12 +36,18 @@ class Archive:
     def __str__(self) -> str:
         return f"{self._archive!r:.200}"
 
-    async def take(self, plan: Plan, before: Anchor, digests: Iterable[str]) -> None:
+    async def take(self, plan: Plan, before: Anchor, digests: Iterable[str], *, has_erasable: bool) -> None:
         """Copy the segments of a plan, and what belongs to them; ``before`` is where the log begins now.
 
-        Raises :class:`~hubwire.errors.ConfigurationError` if it is no archive of this log, or lacks records, and what
-        the two stores raise.
+        Erasable contents are not archived: an erasure would not reach them there. ``has_erasable`` says that there are
+        some, which are refused. Raises :class:`~hubwire.errors.ConfigurationError` for that, or if it is no archive of
+        this log, or lacks records; and what the two stores raise.
         """
+        if has_erasable:
+            raise ConfigurationError(
+                f"records of the log {self._path} that are to be pruned have erasable contents, which no erasure would"
+                f" reach in the archive {self}. Nothing was pruned; prune this log without an archive"
+            )
         with anyio.CancelScope() as self._scope:
             await self._begin(plan, before)
             for digest in digests:

@@ -63,6 +63,8 @@ class Note:
     """The digests of the long records whose files go with their segments, as long as it is not done."""
     shared: tuple[str, ...] = ()
     """Those of them that a record which stays may name, too."""
+    pages: tuple[str, ...] = ()
+    """The pages on which they have erasable contents."""
 
     def at(self, first: int) -> Anchor | None:
         """Return what is known of a log that begins at this record; None if that is nothing."""
@@ -78,6 +80,7 @@ class Note:
             "done": self.is_done,
             "blobs": list(self.blobs),
             "shared": list(self.shared),
+            "pages": list(self.pages),
         }
         await store.write(f"{path}/pruned", codec.encode_marker(fields, version=_VERSION))
 
@@ -104,6 +107,7 @@ class _Fields(msgspec.Struct):
     done: bool
     blobs: list[str]
     shared: list[str]
+    pages: list[str] = msgspec.field(default_factory=list)
 
 
 async def read_note(store: KnowledgeStore, path: str) -> Note | None:
@@ -115,7 +119,7 @@ async def read_note(store: KnowledgeStore, path: str) -> Note | None:
     before, after = Anchor.from_fields(fields.before), Anchor.from_fields(fields.after)
     if before is None or after is None:
         return None
-    return Note(before, after, fields.done, tuple(fields.blobs), tuple(fields.shared))
+    return Note(before, after, fields.done, tuple(fields.blobs), tuple(fields.shared), tuple(fields.pages))
 
 
 async def anchor_of(store: KnowledgeStore, path: str, first: int) -> Anchor:

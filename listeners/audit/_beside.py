@@ -190,12 +190,13 @@ class Blobs:
         self._path = path
         self._named: set[bytes] = set()
 
-    async def check(self, blob: Blob) -> None:
-        """Check the file that a record names. Raises ``LogDamaged`` if it is missing or altered."""
+    async def check(self, blob: Blob) -> bytes:
+        """Check the file that a record names, and return it. Raises ``LogDamaged`` if it is missing or altered."""
         if len(self._named) <= _DIGESTS_MAX:
             self._named.add(bytes.fromhex(blob.sha256))
-        await blob.read(self._store, self._path)
+        whole = await blob.read(self._store, self._path)
         self.checked += 1
+        return whole
 
     async def count_orphans(self) -> None:
         """Count the files that no record names."""

@@ -7,9 +7,12 @@ from typing import Any
 
 from hubwire.errors import InvalidRecord
 
-__all__ = ("fields_given",)
+__all__ = ("ERASED_KIND", "fields_given")
 
-_RESERVED = frozenset({"seq", "d", "h", "cut"})
+ERASED_KIND = "record.erased"
+"""The one kind of a log's own records that does not begin with ``log.``."""
+
+_RESERVED = frozenset({"seq", "d", "h", "cut", "$c"})
 
 
 def fields_given(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,4 +29,6 @@ def fields_given(record: Mapping[str, Any]) -> dict[str, Any]:
     kind = fields.get("kind")
     if isinstance(kind, str) and str.startswith(kind, "log."):
         raise InvalidRecord(f"a record cannot be of kind {kind!r:.80}: those with log. are the log's own; rename it")
+    if isinstance(kind, str) and str.__str__(kind) == ERASED_KIND:
+        raise InvalidRecord(f"a record cannot be of kind {ERASED_KIND!r}: the log writes it itself; rename it")
     return fields

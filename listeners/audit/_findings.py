@@ -7,6 +7,8 @@ from hubwire.errors import LogDamaged
 from ._anchors import Anchors
 from ._asked import Asked
 from ._beside import Blobs, EndMarker, JournalBeside
+from ._copying import CopyMark
+from ._erased import ContentChecks
 from ._gaps import Gaps
 from ._promise import Coverage
 from ._records import RecordChecks
@@ -60,6 +62,10 @@ class Findings:
         """What follows the last line feed."""
         self.unexplained: list[str] = []
         self.foreign: list[str] = []
+        self.contents: ContentChecks | None = None
+        self.copy: CopyMark | None = None
+        """What the log says of itself if it is a copy from which contents are withheld."""
+        self.withheld_records: int = 0
         self._path = path
         self._expected = asked.head
         self._signed = signed
@@ -101,7 +107,7 @@ class Findings:
             self.integrity.add(self.marker.fault)
         if self.is_sealed and not self.is_damaged:
             self._add_foreign()
-        for fault in self._signed.faults:
+        for fault in (*self._signed.faults, *(self.contents.faults if self.contents else ())):
             self.integrity.add(fault)
         return Verification(
             path=self._path,
@@ -116,6 +122,9 @@ class Findings:
             integrity=self._integrity(),
             completeness=self._completeness(expect_records),
             signer=self._signed.verdict(checks.records, is_damaged=self.is_damaged),
+            is_copy=self.copy is not None,
+            withheld_records=self.withheld_records,
+            contents=None if self.contents is None else self.contents.found,
             notes=tuple(self._notes()),
             state=None if self.is_damaged or self.integrity.count else self._next_state(),
         )
@@ -175,6 +184,14 @@ class Findings:
         if self._blobs.checked:
             looked_at.append(f"{_plural(self._blobs.checked, 'file')} of long records")
         not_looked_at = []
+        if self.contents is not None and (found := self.contents.found) is not None:
+            looked_at.append(str(found))
+            if found.erased or found.withheld:
+                gone = _plural(found.erased + found.withheld, "content")
+                not_looked_at.append(f"{gone} of which only the commitment is there")
+        if self.withheld_records:
+            withheld = _plural(self.withheld_records, "record")
+            not_looked_at.append(f"{withheld} withheld from this copy: what is known of them is their place")
         if state is not None:
             not_looked_at.append(
                 f"the {_plural(state.records - state.first_record, 'record')} that were looked at before"
@@ -368,6 +385,9 @@ class Findings:
         if self.unfinished_bytes:
             size = _plural(self.unfinished_bytes, "byte")
             notes.append(f"the log ends in {size} of no whole record: an append under way, or one torn off by a crash")
+        if self.copy is not None:
+            notes.append(f"this log is {self.copy}, as it says itself: it shows what its maker has left in it")
+        notes += self.contents.notes if self.contents is not None else []
         if self.unexplained:
             names = ", ".join(self.unexplained[:5])
             notes.append(f"torn records were set aside, and no log.recovered says so: {names}")

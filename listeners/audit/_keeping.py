@@ -14,10 +14,12 @@ from hubwire.ports import Clock, KnowledgeStore
 
 from . import _arguments
 from ._archive import Archive
+from ._erasable import Erasing
 from ._guests import Worker
 from ._holds import read_keeping
 from ._indexing import Indexer
 from ._lending import Place
+from ._old_contents import OldContents
 from ._one_by_one import OneByOne
 from ._provable import Signature
 from ._pruning import Pruner, PruningEnded
@@ -43,6 +45,7 @@ class Keeper:
         indexed: object,
         signature: Signature,
         archive: KnowledgeStore | None,
+        erasing: Erasing,
     ) -> None:
         self.errors: int = 0
         self.failure: Exception | None = None
@@ -50,8 +53,15 @@ class Keeper:
         self.long_records: OneByOne = OneByOne()
         """Entered by who writes the file of a record of the caller's own."""
         self.retention: Retention | None = retention
-        kept = None if archive is None else Archive(store, archive, log.path)
-        self.pruner: Pruner = Pruner(store, log, clock, self.long_records, signature.keep_tree, kept)
+        self.pruner: Pruner = Pruner(
+            store,
+            log,
+            clock,
+            self.long_records,
+            signature.keep_tree,
+            OldContents(store, log, erasing),
+            None if archive is None else Archive(store, archive, log.path),
+        )
         self._log = log
         self._indexer = Indexer(store, log.path) if _arguments.flag("indexed", indexed) else None
         self._segment: int | None = None

@@ -19,6 +19,7 @@ from hubwire.proof import (
 from hubwire.waking import Slices
 
 from . import _arguments
+from ._copying import CopyMark, stand_in_of
 from ._signing import read_newest
 
 __all__ = ("prove", "range_roots")
@@ -65,7 +66,10 @@ async def _record(store: KnowledgeStore, path: str, index: int) -> Record | None
         return None
     reader = LogReader(store, path)
     await reader.seek_index(index)
-    return next((each for each in await reader.read() if each.index == index), None)
+    found = next((each for each in await reader.read() if each.index == index), None)
+    if found is not None and stand_in_of(found.line) is not None and await CopyMark.read(store, path) is not None:
+        return None  # it is withheld from this copy
+    return found
 
 
 async def _hashes(

@@ -7,8 +7,8 @@ The steps, each on the store before the next one begins:
 2. The record ``log.pruned`` says in the log where it will begin, and which ``h`` the record before that has.
 3. The file ``kept`` says that the log begins there. From here on, what is before is no part of it.
 4. The segments before are deleted, the oldest first.
-5. Their indexes, and the files of long records that only they named are deleted; the file ``pruned`` says that this is
-   done.
+5. Their indexes, and the files of long records and the erasable contents that only they named are deleted; the file
+   ``pruned`` says that this is done.
 
 A pruning that ended before step 3 has not happened, and the next one decides anew. Later ones are finished by the next.
 """
@@ -30,6 +30,7 @@ from hubwire.ports import Clock, KnowledgeStore
 from ._archive import Archive
 from ._beginning import Anchor, Note, anchor_of, read_note
 from ._holds import Keeping, forget_beside, read_keeping, set_beside
+from ._old_contents import OldContents, page_of
 from ._one_by_one import OneByOne
 from ._plan import Plan, plan_for
 from ._promise import Promise
@@ -56,6 +57,7 @@ class Pruner:
         clock: Clock,
         long_records: OneByOne,
         keep_tree: Callable[[int], Awaitable[None]],
+        contents: OldContents,
         archive: Archive | None,
     ) -> None:
         """``keep_tree`` is awaited before the records before an index are removed: their hashes have to stay."""
@@ -68,6 +70,7 @@ class Pruner:
         self._long_records = long_records
         """Held by who writes the file of a record of the caller's own, or deletes one."""
         self._keep_tree = keep_tree
+        self._contents = contents
         self._is_closing = False
 
     # -- pruning --
@@ -112,9 +115,11 @@ class Pruner:
         after = Anchor(plan.first, seen.checks.head.h, seen.promise, last_seq)
         await self._keep_tree(plan.first)
         if self._archive is not None:
-            await self._archive.take(plan, before, (*seen.blobs, *seen.shared))
+            await self._archive.take(plan, before, (*seen.blobs, *seen.shared), has_erasable=bool(seen.pages))
             self._check_going_on()
-        note = Note(before, after, is_done=False, blobs=tuple(seen.blobs), shared=tuple(seen.shared))
+        note = Note(
+            before, after, is_done=False, blobs=tuple(seen.blobs), shared=tuple(seen.shared), pages=tuple(seen.pages)
+        )
         await note.write(self._store, self._path)
         # After the note, so that a hold which is not seen here is set by code that sees the note.
         if held := (await read_keeping(self._store, self._path)).holds:
@@ -174,6 +179,7 @@ class Pruner:
                 await self._leave_named(unnamed, reader)
                 for digest in sorted(unnamed):
                     await self._store.delete(f"{self._path}/{Blob(digest, 0).name}")
+        await self._contents.remove(note.pages)
         await Note(note.after, note.after).write(self._store, self._path)
 
     async def _leave_named(self, digests: set[str], reader: LogReader) -> None:
@@ -310,6 +316,8 @@ class _Seen:
         """The digests of long records that no other record can name: events, of which each is in a log once."""
         self.shared: dict[str, None] = {}
         """Those of records of the caller's own."""
+        self.pages: dict[str, None] = {}
+        """The pages on which they have erasable contents."""
 
     def add(self, record: Record) -> None:
         head = self.checks.add(record)
@@ -317,6 +325,8 @@ class _Seen:
             self.promise = Promise.from_fields(fields_of(record))
         if head.cut is not UNSET:
             self._add_cut(record, head)
+        if head.contents is not UNSET and (page := page_of(fields_of(record))) is not None:
+            self.pages[page] = None
 
     def _add_cut(self, record: Record, head: RecordHead) -> None:
         blob = blob_of(fields_of(record))

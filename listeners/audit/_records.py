@@ -23,6 +23,7 @@ class RecordHead(msgspec.Struct):
     at: Any = None
     hub: Any = None
     cut: Any = UNSET
+    contents: Any = msgspec.field(default=UNSET, name="$c")
 
 
 _head_of = msgspec.json.Decoder(RecordHead).decode
@@ -117,6 +118,14 @@ class RecordChecks:
         self.records = record.index + 1
         self._durable, self._chain = durable, chain
         return head
+
+    def follows_last(self, record: Record) -> bool:
+        """Tell whether the ``h`` of a record follows from the record before it."""
+        try:
+            _, chain = codec.seal_of(record.line)
+        except InvalidRecord:
+            return False
+        return self._chain is not None and chain == chain_value(self._chain, codec.unchained(record.line))
 
     def resume(self, record: Record) -> None:
         """Go on behind a record that is damaged: what follows is checked against what is there of it."""

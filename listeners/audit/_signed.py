@@ -61,6 +61,8 @@ class SignedChecks:
         """Whether the log has the root of the checkpoint that is expected; None before it has as many records."""
         self.expected: Checkpoint | None = None if expected is None else Checkpoint.parse(expected.text)
         self.trust = Trust(vkey)
+        self.withheld: dict[int, bytes] = {}
+        """The leaf hashes of records that are withheld from a copy, by their indexes."""
         self._vkey = vkey
         self._store = store
         self._path = path
@@ -123,11 +125,16 @@ class SignedChecks:
         while self._due and self._due[0] <= tree.size + len(records) - at:
             size = self._due.pop(0)
             here = at + size - tree.size
-            tree.extend([leaf_hash(record.line) for record in records[at:here]])
+            tree.extend(self._leaves(records[at:here]))
             at = here
             await self._meet(size, tree.root())
         if at < len(records):
-            tree.extend([leaf_hash(record.line) for record in records[at:]])
+            tree.extend(self._leaves(records[at:]))
+
+    def _leaves(self, records: Sequence[Record]) -> list[bytes]:
+        if not self.withheld:
+            return [leaf_hash(record.line) for record in records]
+        return [self.withheld.pop(record.index, None) or leaf_hash(record.line) for record in records]
 
     def announced(self, index: int, fields: Mapping[str, Any]) -> None:
         """Look at a record of the log's own: it may tell of another key."""

@@ -19,8 +19,9 @@ from hubwire.log import LogReader
 from hubwire.own_log import OwnLog
 from hubwire.ports import KnowledgeStore
 
+from ._fields import ERASED_KIND
 from ._guests import Worker, call
-from .blobs import restore
+from .blobs import opened
 
 __all__ = ("AuditSubscriber", "Subscribers", "is_own")
 
@@ -36,7 +37,8 @@ _log = OwnLog("audit")
 
 def is_own(fields: dict[str, Any]) -> bool:
     """Tell whether a record is one of the log's own, which was not appended by a caller."""
-    return "seq" not in fields and str(fields.get("kind")).startswith("log.")
+    kind = str(fields.get("kind"))
+    return "seq" not in fields and (kind.startswith("log.") or kind == ERASED_KIND)
 
 
 class Subscribers:
@@ -111,8 +113,8 @@ class Subscribers:
         fields = codec.decode_fields(body)
         if is_own(fields):
             return
-        if "cut" in fields:
-            body = await restore(self._store, self._path, body)
+        if "cut" in fields or "$c" in fields:
+            body = await opened(self._store, self._path, body)
         self._due, self._body = deque(self._callbacks), body
         await self._give_out()
 

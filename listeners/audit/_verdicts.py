@@ -12,7 +12,7 @@ from hubwire.log import Head
 from ._state import VerifierState
 from .retention import Pruned
 
-__all__ = ("Outcome", "Verdict", "Verification")
+__all__ = ("ContentsFound", "Outcome", "Verdict", "Verification")
 
 
 class Outcome(Enum):
@@ -40,6 +40,45 @@ class Verdict:
     """What the verdict does not speak of."""
 
 
+_SHOWN_MAX = 5
+
+
+def _records(indexes: tuple[int, ...]) -> str:
+    more = f" and {len(indexes) - _SHOWN_MAX} more" if len(indexes) > _SHOWN_MAX else ""
+    return f"record{'' if len(indexes) == 1 else 's'} {', '.join(map(str, indexes[:_SHOWN_MAX]))}{more}"
+
+
+@attrs.frozen(kw_only=True)
+class ContentsFound:
+    """What was found of the erasable contents of a log."""
+
+    present: int
+    """They are there, and what their records committed to."""
+    erased: int
+    """They are not there, and the log says by whom and why they were erased."""
+    withheld: int
+    """They were left out of this copy of the log."""
+    missing: int
+    """They are not there, and nothing in the log says why."""
+    altered: int
+    """They are not what their records committed to."""
+    erased_by: tuple[int, ...] = ()
+    """The indexes of the records ``record.erased`` that say so."""
+
+    def __str__(self) -> str:
+        by = f", as {_records(self.erased_by)} say{'s' if len(self.erased_by) == 1 else ''}" if self.erased_by else ""
+        counts = {
+            "there": self.present,
+            f"erased{by}": self.erased,
+            "withheld from this copy": self.withheld,
+            "missing": self.missing,
+            "altered": self.altered,
+        }
+        total = sum(counts.values())
+        parts = ", ".join([f"{number:,} {what}" for what, number in counts.items() if number]) or "none"
+        return f"{total:,} erasable content{'' if total == 1 else 's'}: {parts}"
+
+
 @attrs.frozen(kw_only=True)
 class Verification:
     """What a log holds, and three verdicts on it."""
@@ -64,6 +103,12 @@ class Verification:
     """The index of the first record that is there."""
     pruned: Pruned | None = None
     """What the log says of the records before; None if it begins with record 0, or does not say it."""
+    is_copy: bool = False
+    """Whether the log says that it is a copy, from which contents or records may be withheld."""
+    withheld_records: int = 0
+    """How many records are withheld from this copy: their leaf hashes stand in their places."""
+    contents: ContentsFound | None = None
+    """The erasable contents; None if no record that was looked at has some."""
     notes: tuple[str, ...] = ()
     """What was noticed and is no fault."""
     state: VerifierState | None = None

@@ -11,6 +11,7 @@ import anyio
 import attrs
 
 from hubwire import BaseHubListener, Duty, Event, codec
+from hubwire.erasable import Opener
 from hubwire.errors import AlreadyRunning, ConfigurationError
 from hubwire.late_types import late_type
 from hubwire.log import SEGMENT_BYTES, Head, Log, LogReader, Record, Rotation, follow
@@ -19,6 +20,8 @@ from hubwire.text_store import TextStore
 
 from . import _arguments, _batches
 from ._clocks import ClockFunction, SteadyClock, clock_of, now
+from ._contents import ErasableFields
+from ._erasable import Erasable, Erasing
 from ._fields import fields_given
 from ._heads import HeadCallback, Heads
 from ._keeping import Keeper, Prunable, retention_of
@@ -30,7 +33,7 @@ from ._queries import Queryable
 from ._redaction import Redaction
 from ._subscribers import AuditSubscriber, Subscribers, is_own
 from ._verdicts import Verification
-from .blobs import BODY_BYTES_MAX, cut, must_be_cut, restore
+from .blobs import BODY_BYTES_MAX, cut, must_be_cut, opened
 from .retention import Retention
 from .verify import verify
 
@@ -56,7 +59,7 @@ class AuditRecord:
     """All fields of its line: those that were appended, then ``d`` and ``h``."""
 
 
-class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
+class AuditLog(Erasable, Provable, Prunable, Queryable, BaseHubListener):
     """Appends every event of a hub, and records of your own, to an append-only log below ``path`` of a store.
 
     On a hub it is REQUIRED: an event is acknowledged when its record is stored, each event is in the log exactly once,
@@ -90,6 +93,12 @@ class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
     is refused: :class:`~hubwire.errors.LogRolledBack`. A signer that fails stops nothing: the log tries again, and its
     hub is not healthy meanwhile.
 
+    ``erasable`` are the fields whose contents can be erased later, by :meth:`erase`: names, or names joined by dots, of
+    all records, or those of each kind, such as ``{"envelope.posted": ["content"], "tool.*": ["arguments", "result"]}``.
+    A record has a salted commitment in the place of such a content; salt and content are in a file beside the log,
+    stored before the record is. Who reads the log is given the content as long as it is there. See
+    :mod:`hubwire.erasable`.
+
     The store is not used before the first call. Arguments that cannot be raise
     :class:`~hubwire.errors.ConfigurationError`; the other errors are those of :class:`hubwire.log.Log`:
     :class:`~hubwire.errors.AlreadyRunning`, :class:`~hubwire.errors.LogDamaged`, :class:`~hubwire.errors.StoreFull`,
@@ -114,6 +123,7 @@ class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
         head_seconds: float = 60.0,
         signer: Signer | None = None,
         checkpoint_seconds: float = 1.0,
+        erasable: ErasableFields | None = None,
         close_seconds_max: float = 2.0,
     ) -> None:
         if type(path) is not str:
@@ -141,9 +151,11 @@ class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
             on_lines=self._signature.on_lines,
         )
         self._signature.begin(self._store, self._log, SteadyClock(self._clock))
+        self._erasing = Erasing(erasable)
+        self._erasing.begin(self._store, self._log)
         steady, kept = SteadyClock(self._clock), retention_of(retention)
         aside = _arguments.archive_for(archive, self._store)
-        self._keeper = Keeper(self._store, self._log, steady, kept, indexed, self._signature, aside)
+        self._keeper = Keeper(self._store, self._log, steady, kept, indexed, self._signature, aside, self._erasing)
         self._heads = Heads(
             on_head if on_head is None else _arguments.function("on_head", on_head),
             _arguments.seconds("head_seconds", head_seconds),
@@ -229,12 +241,18 @@ class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
             events = [event for event in events if event.seq > log.last_seq]
             if not events:
                 return
+        if not self._erasing.is_ready:
+            await self._erasing.ready()
         self._is_unsettled = True
         bodies = await self._redaction.bodies(events)
-        for number, body in enumerate(bodies):
-            if must_be_cut(body):
-                bodies[number] = await cut(self._store, self.path, body)
-        await log.append(bodies, seq=events[-1].seq, hub=events[-1].hub, opening=self._opening())
+        append = partial(log.append, seq=events[-1].seq, hub=events[-1].hub, opening=self._opening())
+        if (contents := self._erasing.contents) is None:
+            for number, body in enumerate(bodies):
+                if must_be_cut(body):
+                    bodies[number] = await cut(self._store, self.path, body)
+            await append(bodies)
+        else:
+            await contents.append(bodies, append)
         self._is_unsettled = False
         self._last_id = events[-1].id
         self._announced = self._attachment
@@ -266,10 +284,9 @@ class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
             (body,) = await self._redaction.lines([body])
         else:
             body = self._redaction.line(body)
-        if len(body) > BODY_BYTES_MAX:  # it has no key of its own that is named as a line's are: those are refused
-            async with self._keeper.long_records:
-                return await self._append((await cut(self._store, self.path, body),))
-        return await self._append((body,))
+        if self._erasing.contents is None and len(body) <= BODY_BYTES_MAX:
+            return await self._append((body,))
+        return (await self._append_shortened([body])).start
 
     async def append_many(self, records: Iterable[Mapping[str, Any]]) -> range:
         """Append records as a batch, all or none; return their indexes. They are stored when it returns.
@@ -283,13 +300,28 @@ class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
         """
         bodies = _batches.bodies_of(records, partial(now, self._clock))
         bodies = await self._redaction.lines(bodies)
-        if not any(len(body) > BODY_BYTES_MAX for body in bodies):
+        if self._erasing.contents is None and not any(len(body) > BODY_BYTES_MAX for body in bodies):
             return await self._append_batch(bodies)
-        async with self._keeper.long_records:
-            for number, body in enumerate(bodies):
-                if len(body) > BODY_BYTES_MAX:
-                    bodies[number] = await cut(self._store, self.path, body)
-            return await self._append_batch(bodies)
+        return await self._append_shortened(bodies)
+
+    async def _append_shortened(self, bodies: list[bytes]) -> range:
+        """Append records of which some are too long, or have contents that are erasable.
+
+        They have no key of their own that is named as a line's are: those are refused.
+        """
+        if any(len(body) > BODY_BYTES_MAX for body in bodies):
+            async with self._keeper.long_records:
+                return await self._append_short(bodies)
+        return await self._append_short(bodies)
+
+    async def _append_short(self, bodies: list[bytes]) -> range:
+        if (contents := self._erasing.contents) is not None:
+            await self._ready()
+            return await contents.append(bodies, self._append_batch)
+        for number, body in enumerate(bodies):
+            if len(body) > BODY_BYTES_MAX:
+                bodies[number] = await cut(self._store, self.path, body)
+        return await self._append_batch(bodies)
 
     async def _append_batch(self, bodies: Sequence[bytes]) -> range:
         if len(bodies) < 2:
@@ -299,13 +331,19 @@ class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
         return range(first, first + len(bodies))
 
     async def _append(self, bodies: Sequence[bytes]) -> int:
-        try:
-            await self._signature.ready()
-            index = await self._log.append(bodies)
-        except AlreadyRunning as error:
-            raise self._place.explained(error) from error
+        await self._ready()
+        index = await self._log.append(bodies)
         self._place.take()
         return index
+
+    async def _ready(self) -> None:
+        """See that the log goes on from its newest checkpoint, and finish an erasure that a crash has ended."""
+        try:
+            await self._signature.ready()
+            if not self._erasing.is_ready:
+                await self._erasing.ready()
+        except AlreadyRunning as error:
+            raise self._place.explained(error) from error
 
     @property
     def withheld(self) -> int:
@@ -354,6 +392,7 @@ class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
         self._announced = None
         try:
             await self._keeper.close()
+            await self._erasing.close()
             await self._signature.close(self._close_seconds_max)
             await self._log.aclose()
             await self._keeper.finish(self._close_seconds_max)
@@ -369,9 +408,9 @@ class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
 
         It holds the whole log in memory; :meth:`read` does not.
         """
-        records = []
+        records, opener = [], Opener(self._store, self.path)
         async for record in self._records(0):
-            fields = codec.decode_fields(await restore(self._store, self.path, record.body))
+            fields = codec.decode_fields(await opened(self._store, self.path, record.body, opener))
             if not is_own(fields):
                 records.append(fields)
         return records
@@ -381,14 +420,19 @@ class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
         return await verify(self._store, self.path, expect_head=expect_head, expect_records=expect_records)
 
     async def read(self, *, start: int = 0) -> AsyncIterator[AuditRecord]:
-        """Iterate over the records from index ``start`` to the present end, as they stand in the log."""
+        """Iterate over the records from index ``start`` to the present end, with the erasable contents that are there.
+
+        In the place of one that was erased is ``{"$erased": {"at": ..., "by": ..., "basis": ..., "record": ...}}``.
+        """
+        opener = Opener(self._store, self.path)
         async for record in self._records(start):
-            yield AuditRecord(record.index, codec.decode_fields(record.line))
+            yield AuditRecord(record.index, codec.decode_fields(await opener.line(record.line)))
 
     async def tail(self, *, start: int | None = None) -> AsyncIterator[AuditRecord]:
         """Iterate like :meth:`read`, and go on as the log grows; by default from the present end. It never ends."""
+        opener = Opener(self._store, self.path)
         async for record in follow(self._store, self.path, start=start):
-            yield AuditRecord(record.index, codec.decode_fields(record.line))
+            yield AuditRecord(record.index, codec.decode_fields(await opener.line(record.line)))
 
     async def _records(self, start: int) -> AsyncIterator[Record]:
         reader = LogReader(self._store, self.path)

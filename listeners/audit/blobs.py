@@ -14,10 +14,11 @@ from typing import Any
 import attrs
 
 from hubwire import codec
+from hubwire.erasable import COMMITTED, Opener
 from hubwire.errors import LogDamaged
 from hubwire.ports import KnowledgeStore
 
-__all__ = ("BODY_BYTES_MAX", "Blob", "blob_of", "cut", "must_be_cut", "restore")
+__all__ = ("BODY_BYTES_MAX", "Blob", "blob_of", "cut", "has_own_keys", "must_be_cut", "opened", "restore")
 
 BODY_BYTES_MAX = 65_535 - 65
 """What ``d`` and ``h`` leave of a line."""
@@ -52,17 +53,33 @@ class Blob:
 
 
 def must_be_cut(body: bytes) -> bool:
-    """Tell whether a record is too long for a line, or has a key ``cut`` of its own, which a line keeps for the log."""
-    return len(body) > BODY_BYTES_MAX or (b'"cut":' in body and "cut" in codec.decode_fields(body))
+    """Tell whether a record is too long for a line, or has a key of its own that a line keeps for the log."""
+    return len(body) > BODY_BYTES_MAX or has_own_keys(body)
 
 
-async def cut(store: KnowledgeStore, path: str, body: bytes) -> bytes:
-    """Write the record to a file of its own, and return the short record that replaces it in the log."""
+def has_own_keys(body: bytes) -> bool:
+    """Tell whether a record, as its caller has it, has a key that a line keeps for the log.
+
+    Those are ``cut``, and ``$c``, under which the log says which fields are commitments.
+    """
+    if b'"cut":' not in body and COMMITTED not in body:
+        return False
+    return not codec.decode_fields(body).keys().isdisjoint(("cut", "$c"))
+
+
+async def cut(store: KnowledgeStore, path: str, body: bytes, *, has_commitments: bool = False) -> bytes:
+    """Write the record to a file of its own, and return the short record that replaces it in the log.
+
+    With ``has_commitments``, the log has put some in it, and the short record says so, too.
+    """
     blob = Blob(hashlib.sha256(body).hexdigest(), len(body))
     file = f"{path}/{blob.name}"
     if await store.read_bytes(file) != body:
         await store.write(file, body)
-    kept = {name: value for name, value in codec.decode_fields(body).items() if _is_short(value)}
+    fields = codec.decode_fields(body)
+    kept = {name: value for name, value in fields.items() if _is_short(value) and name != "$c"}
+    if has_commitments:
+        kept["$c"] = fields["$c"]
     return codec.encode_fields({**kept, "cut": {"blob": blob.name, "bytes": blob.size, "sha256": blob.sha256}})
 
 
@@ -81,7 +98,7 @@ def blob_of(fields: dict[str, Any]) -> Blob | None:
 
 
 async def restore(store: KnowledgeStore, path: str, body: bytes) -> bytes:
-    """Return the record that was appended, whether it was cut or not.
+    """Return the record that was appended, whether it was cut or not; erasable contents stay commitments.
 
     Raises :class:`~hubwire.errors.LogDamaged` if the rest is missing or altered.
     """
@@ -89,6 +106,18 @@ async def restore(store: KnowledgeStore, path: str, body: bytes) -> bytes:
         return body
     blob = blob_of(codec.decode_fields(body))
     return body if blob is None else await blob.read(store, path)
+
+
+async def opened(store: KnowledgeStore, path: str, body: bytes, opener: Opener | None = None) -> bytes:
+    """Return the record that was appended, whether it was cut or not, with the erasable contents that are there.
+
+    ``opener`` is one that is kept for several records. Raises what :func:`restore` raises.
+    """
+    if COMMITTED not in body:
+        return await restore(store, path, body)
+    has_commitments = "$c" in codec.decode_fields(body)  # else what its rest has under that key is its caller's
+    whole = await restore(store, path, body)
+    return await (opener or Opener(store, path)).body(whole) if has_commitments else whole
 
 
 def _is_short(value: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import UNSET
 
+from hubwire import codec
 from hubwire.errors import ConfigurationError, HistoryGone, LogDamaged
 from hubwire.log import Head, LogReader, Record, list_segments, read_kept, segment_path
 from hubwire.ports import HoldableStore, KnowledgeStore, normalize_path
@@ -20,6 +21,8 @@ from ._arguments import store_for
 from ._asked import Asked, checked_keys, checked_state, shorter_than
 from ._beginning import read_note
 from ._beside import Blobs, EndMarker, JournalBeside, unknown_files
+from ._copying import CopyMark, stand_in_of
+from ._erased import ContentChecks
 from ._findings import Findings
 from ._gaps import Gaps
 from ._promise import Coverage, Promise
@@ -84,7 +87,8 @@ async def examine(
     """Read a log from its beginning, with constant memory; return what it holds, and three verdicts on it.
 
     * Integrity: each record is as it was written, in its place. Read are every ``h``, ``d``, ``seq`` and ``hub``, the
-      names and ends of the segments, and the files of long records.
+      names and ends of the segments, the files of long records, and erasable contents: each is there, or was erased as
+      a record of the log says, or is missing.
       A log that was pruned begins with the record that a ``log.pruned`` in it names, and has to follow the ``h`` there.
     * Completeness: every event is there that the log was to hold, as its ``log.opened`` records say, and its end is
       where the marker of the last closing, the ``journal`` of the same hub on the same store, and what you expect say
@@ -166,12 +170,16 @@ class _Examination:
         self._asked = asked
         self._gaps = Gaps(path, asked.gap_seconds_max)
         self._signed = SignedChecks(store, path, asked.vkey, asked.checkpoint)
+        self._contents = ContentChecks(store, path)
         self.findings = Findings(path, asked, self._coverage, self._blobs, self._journal, self._signed, self._gaps)
+        self.findings.contents = self._contents
 
     async def read(self) -> None:
         """Read all records, up to the first that is damaged."""
         findings = self.findings
         findings.marker = await EndMarker.read(self._store, self._path)
+        findings.copy = await CopyMark.read(self._store, self._path)
+        self._contents.is_copy = findings.copy is not None
         findings.segments = await list_segments(self._store, self._path)
         reader = LogReader(self._store, self._path, chunk_bytes=CHUNK_BYTES)
         try:
@@ -192,6 +200,8 @@ class _Examination:
         for number, record in enumerate(records):
             if not number % _TOGETHER:
                 await self._slices.cut()
+            if findings.copy is not None and self._is_withheld(record):
+                continue
             try:
                 head = findings.checks.add(record)
             except LogDamaged as error:
@@ -206,11 +216,26 @@ class _Examination:
             findings.meet_heads()
             if gaps.is_asked:
                 gaps.add(record.index, head.at)
-            if head.seq is not UNSET and head.cut is UNSET and (journal is None or journal.is_met_by(head)):
+            is_plain = head.seq is not UNSET and head.cut is UNSET and head.contents is UNSET
+            if is_plain and (journal is None or journal.is_met_by(head)):
                 coverage.event(head.seq)
             else:
                 await self._look_at(record, head)
         await self._signed.add(records)
+
+    def _is_withheld(self, record: Record) -> bool:
+        """Pass over what stands in a copy for a record that is withheld; tell whether it is that."""
+        stand_in, checks = stand_in_of(record.line), self.findings.checks
+        if stand_in is None or checks.follows_last(record):  # else it is a record that looks like it
+            return False
+        checks.resume(record)
+        self._signed.withheld[record.index] = stand_in.leaf
+        self.findings.withheld_records += 1
+        if stand_in.seq is not None:
+            checks.last_seq = stand_in.seq
+            self._coverage.event(stand_in.seq)
+        self.findings.meet_heads()
+        return True
 
     async def _begin(self, reader: LogReader) -> None:
         """Find where the log begins: what is before was pruned, and a crash may have left some of it."""
@@ -223,6 +248,7 @@ class _Examination:
             await self._go_on(state, reader)
             return
         findings.checks = RecordChecks(self._path, first)
+        self._contents.begin(first)
         await self._signed.begin(first)
         if first:
             note = await read_note(self._store, self._path)
@@ -236,6 +262,7 @@ class _Examination:
         """Begin behind what was read at the last examination."""
         checks = RecordChecks(self._path, state.records, state.h.encode())
         self.findings.checks = checks
+        self._contents.begin(state.records)
         await self._signed.begin(state.records, state)
         self._coverage.resume(state.promise, state.last_seq)
         try:
@@ -259,19 +286,23 @@ class _Examination:
             self._coverage.event(head.seq)
         else:
             self._add_own(fields_of(record), record.index)
-        if head.cut is not UNSET and (blob := blob_of(fields_of(record))) is not None:
-            try:
-                await self._blobs.check(blob)
-            except LogDamaged as error:
-                if record.index < (await read_kept(self._store, self._path)).first:
-                    raise HistoryGone(
-                        f"record {record.index} of the log {self._path} was pruned", first_seq=0
-                    ) from error
-                findings.integrity.add(str(error))
+        if head.cut is UNSET and head.contents is UNSET:
+            return
+        try:
+            fields = fields_of(record)
+            if (blob := blob_of(fields)) is not None:
+                whole = await self._blobs.check(blob)
+                fields = codec.decode_fields(whole) if head.contents is not UNSET else {}
+            await self._contents.look(record.index, fields)
+        except LogDamaged as error:
+            if record.index < (await read_kept(self._store, self._path)).first:
+                raise HistoryGone(f"record {record.index} of the log {self._path} was pruned", first_seq=0) from error
+            findings.integrity.add(str(error))
 
     def _add_own(self, fields: dict[str, Any], index: int) -> None:
         self.findings.anchors.add(fields, index)
         self._signed.announced(index, fields)
+        self._contents.announced(index, fields)
         if fields.get("kind") == "log.opened":
             self._coverage.opened(Promise.from_fields(fields))
         elif fields.get("kind") == "log.recovered":
@@ -287,4 +318,5 @@ class _Examination:
             await self._journal.finish(self._coverage)
         if not findings.is_damaged:
             await self._blobs.count_orphans()
+        await self._contents.finish(is_damaged=findings.is_damaged)
         findings.unexplained, findings.foreign = await unknown_files(self._store, self._path, self._torn)

@@ -114,7 +114,7 @@ async def _records(found: Query, outcomes: Outcomes, *, contents: bool) -> Async
         if outcomes.wanted and not outcomes.takes(each.fields):
             continue
         if contents:
-            yield ExportRecord(line=each.line, index=each.index)
+            yield ExportRecord(line=each.shown, index=each.index)
         else:
             yield ExportRecord(line=encoded(without_contents(each.fields)), index=each.index, is_redacted=True)
 

@@ -14,6 +14,7 @@ import attrs
 import msgspec
 
 from hubwire import Event, Hub, codec
+from hubwire.erasable import Opener
 from hubwire.errors import HistoryGone, HubError, InvalidCursor, InvalidRecord, LogDamaged
 from hubwire.log import LogReader, Record, follow, list_segments, log_exists, segment_path
 from hubwire.own_log import OwnLog
@@ -209,14 +210,16 @@ class LogSource:
         await end.seek_end()
         await self._learn_names(path)
         await reader.seek_index(max(0, end.index - min(_FIRST, _HELD)))
+        opener = Opener(self.store, path)
         while records := await reader.read():
+            records = await opener.records(records)
             for start in range(0, len(records), _AT_ONCE):
                 self.take(records[start : start + _AT_ONCE])
                 self._wake()
                 await asyncio.sleep(0)
         self._is_read.set()
         async for record in follow(self.store, path, start=reader.index):
-            self.take([record])
+            self.take([await opener.record(record)])
             self._wake()
 
     async def _learn_names(self, path: str) -> None:
@@ -287,6 +290,7 @@ class LogPlace:
         self._unproved = unproved
         self._takes = _taking(source, which)
         self._old: LogReader | None = None
+        self._opener = Opener(source.store, source.path or _LOGS[0])
         self._records: list[Record] = []
         self._life = source.life
         self._is_ended = asyncio.Event()
@@ -343,7 +347,7 @@ class LogPlace:
         while not found:
             if not self._records:
                 try:
-                    self._records = await self._old.read()
+                    self._records = await self._opener.records(await self._old.read())
                 except HistoryGone:
                     return self._skip()
                 if not self._records:

@@ -19,7 +19,7 @@ from hubwire.redaction.aside import LARGE_BYTES, Aside
 from hubwire.waking import Slices
 
 from ..audit import AuditLog
-from ..audit.blobs import restore
+from ..audit.blobs import opened
 from ._http import Problem
 from ._log_source import LogSource
 from ._source import Source
@@ -145,8 +145,9 @@ class Logs:
             fields = codec.decode_fields(record.body)
         except InvalidRecord:
             return None
-        if "cut" in fields:
-            fields |= codec.decode_fields(await restore(place.store, place.path, record.body))
+        if "cut" in fields or "$c" in fields:
+            whole = codec.decode_fields(await opened(place.store, place.path, record.body))
+            fields = {name: value for name, value in fields.items() if name != "$c"} | whole
         return fields
 
     async def record(self, place: Place, seq: int) -> dict[str, Any] | None:

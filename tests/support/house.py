@@ -206,7 +206,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
         "hubwire.query",
         "hubwire.validation",
     ),
-    ("hubwire.risk", "hubwire.board", "hubwire._gists"),
+    ("hubwire.risk", "hubwire.board", "hubwire.erasable", "hubwire._gists"),
     ("hubwire._state", "hubwire._foreign", "hubwire.log"),
     ("hubwire.text_store", "hubwire.listener", "hubwire.redaction", "hubwire.asgi"),
     ("hubwire.tracing",),

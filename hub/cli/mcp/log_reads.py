@@ -211,7 +211,7 @@ class _Taking:
 
     def takes(self, found: Found) -> bool:
         """Take a record, if it is asked for; return whether there is room for others."""
-        record = self._shown_as.record(Record(found.index, found.line))
+        record = self._shown_as.record(Record(found.index, found.shown))
         fields = _fields_of(record)
         if fields is None:
             row: dict[str, Any] = {"index": record.index, "damaged": record.line[:80].decode(errors="backslashreplace")}

@@ -1,0 +1,200 @@
+"""The erasable contents of a log that is examined: which are there, which were erased, and which are missing."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+from hubwire.erasable import ERASED, WITHHELD, Commitment, Page, commitments_of, contents_in, read_page
+from hubwire.errors import InvalidRecord
+from hubwire.ports import KnowledgeStore
+
+from ._erasing import Erasure, erasures_of, records_in, whole_fields
+from ._fields import ERASED_KIND
+from ._verdicts import ContentsFound
+
+__all__ = ("ContentChecks",)
+
+_PAGES_MAX = 8
+_FAULTS_MAX = 1000
+_SHOWN_MAX = 5
+
+
+class ContentChecks:
+    """Fed with the records that have commitments, and those that say what was erased."""
+
+    def __init__(self, store: KnowledgeStore, path: str) -> None:
+        self.faults: list[str] = []
+        self.notes: list[str] = []
+        self.is_copy: bool = False
+        """Whether the log is a copy from which contents were withheld, and says so."""
+        self._store = store
+        self._path = path
+        self._pages: OrderedDict[str, Page] = OrderedDict()
+        self._absent: list[tuple[int, Commitment, str]] = []
+        """Those that are not there: of which record, and what their page says."""
+        self._erasures: list[Erasure] = []
+        self._named: dict[str, list[int]] = {}
+        """Of each page: how many contents records name, and how many it had when it was read."""
+        self._first = 0
+        self._counts: dict[str, int] = dict.fromkeys(("present", "erased", "withheld", "missing", "altered"), 0)
+        self._by: set[int] = set()
+
+    def begin(self, first: int) -> None:
+        """The record from which on the log is read."""
+        self._first = first
+
+    # -- while the log is read --
+
+    async def look(self, index: int, fields: Mapping[str, Any]) -> None:
+        """Look at the contents of a record, whole as it was appended."""
+        for commitment in commitments_of(fields):
+            page = await self._page(commitment)
+            self._named.setdefault(commitment.page, [0, 0])[0] += 1
+            self._named[commitment.page][1] = _count_due(page)
+            if commitment.digest in page.gone:
+                self._absent.append((index, commitment, page.gone[commitment.digest][0]))
+                continue
+            try:
+                is_there = page.content(commitment) is not None
+            except InvalidRecord as error:
+                self._counts["altered"] += 1
+                self._add(f"record {index} of the log {self._path}: {error}")
+                continue
+            if is_there:
+                self._counts["present"] += 1
+            else:
+                self._absent.append((index, commitment, ""))
+
+    async def _page(self, commitment: Commitment) -> Page:
+        page = self._pages.get(commitment.page)
+        if page is None or not (commitment.digest in page.contents or commitment.digest in page.gone):
+            page = await read_page(self._store, self._path, commitment.page) or Page()
+            self._pages[commitment.page] = page
+            if len(self._pages) > _PAGES_MAX:
+                self._pages.popitem(last=False)
+        return page
+
+    def announced(self, index: int, fields: Mapping[str, Any]) -> None:
+        """Look at a record of the log's own: it may say what was erased."""
+        if fields.get("kind") == ERASED_KIND:
+            erasure = erasures_of(index, fields)
+            if erasure is None:
+                self._add(f"record {index} of the log {self._path} is of kind {ERASED_KIND}, and does not say what was")
+            else:
+                self._erasures.append(erasure)
+
+    # -- when it was read --
+
+    async def finish(self, *, is_damaged: bool) -> None:
+        """Hold what is not there against what the log says was erased; ``is_damaged``: it was not read to its end."""
+        authority = _Authority(self._erasures)
+        confirmed = 0
+        for index, commitment, said in self._absent:
+            record = authority.record_for(index, commitment.field)
+            if record is not None:
+                confirmed += 1
+                self._counts["erased"] += 1
+                self._by.add(record)
+            elif said == WITHHELD and self.is_copy:
+                self._counts["withheld"] += 1
+            elif not is_damaged:
+                self._counts["missing"] += 1
+                self._add(self._missing(index, commitment, said))
+        if confirmed < sum(erasure.size_from(self._first) for erasure in self._erasures):
+            await self._find_left_over()
+        if not is_damaged:
+            await self._count_orphans()
+
+    def _missing(self, index: int, commitment: Commitment, said: str) -> str:
+        why = {
+            ERASED: "its page says that it was erased, and no record.erased of the log does",
+            WITHHELD: "its page says that it was withheld from a copy, and this log is not marked as a copy",
+        }.get(said, "no record.erased of the log says that it was erased")
+        return (
+            f"the erasable content of {commitment.field!r:.80} in record {index} of the log {self._path} is missing:"
+            f" {why}; restore {self._path}/erasable/{commitment.page} from a copy"
+        )
+
+    async def _find_left_over(self) -> None:
+        """Find contents that were erased, as the log says, and are there."""
+        is_under_way = await self._store.exists(f"{self._path}/erasing")
+        left: list[str] = []
+        for erasure in self._erasures:
+            for fields, ranges in erasure.groups:
+                async for record in records_in(self._store, self._path, ranges, before=erasure.record):
+                    if record.index < self._first:
+                        continue
+                    whole = await whole_fields(self._store, self._path, record.body)
+                    for each in commitments_of(whole or {}):
+                        there = await contents_in(self._store, self._path, each.page) if each.field in fields else ()
+                        if each.digest in there:
+                            left.append(f"{each.field} of record {record.index}, by record {erasure.record}")
+        if not left:
+            return
+        shown = "; ".join(left[:_SHOWN_MAX]) + (
+            f"; and {len(left) - _SHOWN_MAX} more" if len(left) > _SHOWN_MAX else ""
+        )
+        if is_under_way:
+            self.notes.append(f"an erasure is under way, or was ended by a crash; the next append finishes it: {shown}")
+        else:
+            self._add(
+                f"contents that the log {self._path} says were erased are there, as after a restore from a backup:"
+                f" {shown}; erase them again: hubwire erase --again, or await audit.erase_again()"
+            )
+
+    async def _count_orphans(self) -> None:
+        unnamed = sum(max(there - named, 0) for named, there in self._named.values())
+        if unnamed:
+            self.notes.append(
+                f"{unnamed:,} erasable contents that no record names: of appends under way, or left by a crash; the"
+                " next opening takes the latter out"
+            )
+
+    def _add(self, fault: str) -> None:
+        if len(self.faults) < _FAULTS_MAX:
+            self.faults.append(fault)
+
+    @property
+    def found(self) -> ContentsFound | None:
+        """What was found; None for a log that has no erasable contents."""
+        if not self._named and not self._erasures:
+            return None
+        return ContentsFound(**self._counts, erased_by=tuple(sorted(self._by)))
+
+
+def _count_due(page: Page) -> int:
+    """Return how many contents of a page records should name: all but those that were taken out for lack of one."""
+    return len(page.contents) + sum(bool(why) or what == WITHHELD for what, why in page.gone.values())
+
+
+class _Authority:
+    """Says which record of the log has erased a content."""
+
+    def __init__(self, erasures: list[Erasure]) -> None:
+        by_field: dict[str, list[tuple[int, int, int]]] = {}
+        for erasure in erasures:
+            for fields, ranges in erasure.groups:
+                for field in fields:
+                    by_field.setdefault(field, []).extend((first, last, erasure.record) for first, last in ranges)
+        self._by_field: dict[str, tuple[list[tuple[int, int, int]], list[int], list[int]]] = {}
+        for field, spans in by_field.items():
+            spans.sort()
+            ends, end = [], -1
+            for _, last, _record in spans:
+                end = max(end, last)
+                ends.append(end)
+            self._by_field[field] = spans, [first for first, _, _ in spans], ends
+
+    def record_for(self, index: int, field: str) -> int | None:
+        """Return the record, after this one, that says of its field that it was erased; None if none does."""
+        spans, firsts, ends = self._by_field.get(field, ([], [], []))
+        at = bisect_right(firsts, index) - 1
+        while at >= 0 and ends[at] >= index:
+            _, last, record = spans[at]
+            if last >= index and record > index:
+                return record
+            at -= 1
+        return None
