@@ -61,10 +61,10 @@ class GrowingTree:
         """Let the tree be found anew when it is needed next."""
         self.tree, self._waiting = None, None
 
-    async def keep(self, *, at_least: int = _PENDING_MAX) -> None:
-        """Append the hashes of what came since the last time to the files beside the log, if they are so many."""
+    async def keep(self, *, is_due: bool) -> None:
+        """Append the hashes of what came since the last time to the files beside the log, if it is due or they are many."""
         tree = self.tree
-        if tree is None or tree.grown < max(at_least, 1):
+        if tree is None or tree.grown < (1 if is_due else _PENDING_MAX):
             return
         before, self._kept = self._kept, tree.size
         grown = tree.take_grown()

@@ -71,7 +71,7 @@ class Signature:
             )
         growing = GrowingTree(store, log.path)
         await growing.find(log.records, newest[1])
-        await growing.keep(at_least=1)
+        await growing.keep(is_due=True)
 
     @property
     def problem(self) -> str | None:

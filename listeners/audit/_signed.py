@@ -10,6 +10,7 @@ from hubwire.log import Record
 from hubwire.ports import KnowledgeStore
 from hubwire.proof import Checkpoint, KeyChain, Note, Tree, TreeHashes, VerifierKey, leaf_hash
 
+from ._earlier import goes_on_from
 from ._signing import archived_path, newest_path
 from ._state import VerifierState
 from ._verdicts import Outcome, Verdict
@@ -59,6 +60,10 @@ class SignedChecks:
         """How many records the newest checkpoint of the log speaks of."""
         self.meets_expected: bool | None = None
         """Whether the log has the root of the checkpoint that is expected; None before it has as many records."""
+        self.uncompared: str | None = None
+        """Why the checkpoint that is expected could not be compared; None if it was, or could still be."""
+        self.rolled_back: str | None = None
+        """What says that the newest checkpoint is an older one, which was put back."""
         self.expected: Checkpoint | None = None if expected is None else Checkpoint.parse(expected.text)
         self.trust = Trust(vkey)
         self._vkey = vkey
@@ -76,6 +81,10 @@ class SignedChecks:
     def tree(self) -> Tree | None:
         """The tree over what was read; None if the log is not signed."""
         return self._tree
+
+    async def is_signed(self) -> bool:
+        """Return whether there is a checkpoint of the log, whatever it is worth."""
+        return await self._store.exists(newest_path(self._path)) or bool(await self._archived())
 
     async def begin(self, first: int, state: VerifierState | None = None) -> None:
         """Find the checkpoints, and the tree before record ``first``, with which the reading begins.
@@ -96,6 +105,7 @@ class SignedChecks:
             else:
                 self.newest_size = newest.size
                 sizes.append(newest.size)
+        self._look_at_newest(max(sizes, default=0), 0 if state is None else state.signed or 0)
         if self.expected is not None:
             sizes.append(self.expected.size)
         if not sizes:
@@ -103,7 +113,44 @@ class SignedChecks:
         self._due = sorted({size for size in sizes if size >= first})
         known = None if state is None else state.tree
         self._tree = await self._tree_before(first) if known is None else known.copy()
+        if self.expected is not None and self.expected.size < first and self._tree is not None:
+            await self._meet_earlier(self.expected, self._tree)
         await self.add(())  # a checkpoint of just the records that are not read again
+
+    def _look_at_newest(self, archived: int, known: int) -> None:
+        """See that the newest checkpoint is not an older one, which was put back, or gone."""
+        newest, there = self.newest_size or 0, max(archived, known)
+        if newest >= there:
+            return
+        who = "one of its checkpoints" if archived == there else "what was known when it was verified last"
+        self.rolled_back = (
+            f"{newest_path(self._path)} speaks of {newest} records"
+            if self.newest_size is not None
+            else f"{newest_path(self._path)} is missing"
+        ) + f", and {who} of {there}: an older one was put back, or the newest removed; restore it from a copy"
+
+    async def _meet_earlier(self, expected: Checkpoint, tree: Tree) -> None:
+        """Compare the checkpoint that is expected with records that are not read."""
+        goes_on = await goes_on_from(self._store, self._path, expected, tree)
+        if goes_on is None:
+            self.uncompared = (
+                f"the checkpoint that is expected, of {expected.size} records, could not be compared: they were pruned,"
+                f" and hashes of them are missing in {self._path}/tree"
+            )
+            return
+        self.meets_expected = goes_on
+        if not goes_on:
+            self._differs_from_expected(expected.size)
+
+    def _differs_from_expected(self, size: int) -> None:
+        self.faults.append(
+            f"the first {size} records of the log {self._path} are not those of the checkpoint that was kept:"
+            " one of them was changed, or the log was written anew"
+        )
+
+    def stop(self) -> None:
+        """Compare nothing more: records are missing, so that the tree is not that of the log any more."""
+        self._tree, self._due = None, []
 
     async def _archived(self) -> list[int]:
         return [
@@ -149,10 +196,7 @@ class SignedChecks:
         if self.expected is not None and self.expected.size == size:
             self.meets_expected = self.expected.root == root
             if not self.meets_expected:
-                self.faults.append(
-                    f"the first {size} records of the log {self._path} are not those of the checkpoint that was kept:"
-                    " one of them was changed, or the log was written anew"
-                )
+                self._differs_from_expected(size)
         for note, place in await self._notes(size):
             try:
                 checkpoint = Checkpoint.parse(note.text)

@@ -224,7 +224,7 @@ class Signing:
             more = () if successor is None else (handover_line(successor.vkey),)
             checkpoint = Checkpoint(self.signer.vkey.name, tree.size, tree.root(), more)
             is_due = is_archived or self._is_archiving_due(checkpoint.size, segment)
-            await growing.keep(**({"at_least": 1} if is_due else {}))
+            await growing.keep(is_due=is_due)
             request = SigningRequest(checkpoint, partial(self._prove, checkpoint.size))
             signers = (self.signer,) if successor is None else (self.signer, successor)
             note = Note(checkpoint.text, tuple([await self._signature(each, request) for each in signers]))
@@ -252,7 +252,7 @@ class Signing:
         """Return the proof that the first ``size`` records go on from the first ``old`` ones."""
         if type(old) is not int or not 0 <= old <= size:
             raise SigningFailed(f"the log {self._log.path} has {size} records, and not the {old!r:.40} of its signer")
-        await self.growing.keep(at_least=1)
+        await self.growing.keep(is_due=True)
         return await self.growing.hashes.consistency(old, size)
 
     async def _signature(self, signer: Signer, request: SigningRequest) -> NoteSignature:
