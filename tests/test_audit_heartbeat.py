@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from hubwire import Duty, Hub
-from hubwire.errors import ConfigurationError
+from hubwire.errors import ConfigurationError, ListenerFailed
 from hubwire.events import Event
 from hubwire.listeners.audit import AuditLog, Outcome, Verification, examine
 from hubwire.proof import KeySigner
@@ -57,6 +58,7 @@ async def test_each_idle_hour_has_a_signed_heartbeat(key: KeySigner) -> None:
     audit = AuditLog(store, signer=key)
     async with Hub(store, clock=clock, listeners=[audit]) as hub:
         await hub.agents.register("planner")
+        await audit.checkpoint()
         await passes(clock, audit, 3)
         found = await examine(store, vkey=key.vkey)
         assert f"the first {found.records} of {found.records} records are signed" in found.signer.reason
@@ -77,27 +79,33 @@ async def test_what_was_dropped_is_said(key: KeySigner) -> None:
     store, clock = MemoryStore(), ManualClock()
     audit = AuditLog(store, signer=key)
 
+    gate = asyncio.Event()
+
     class Slow:
         async def on_events(self, events: Sequence[Event]) -> None:
-            await clock.sleep(10_000_000)
+            await gate.wait()
 
     hub = Hub(store, clock=clock, listeners=[audit])
-    hub.attach(Slow(), name="slow", duty=Duty.BEST_EFFORT, mailbox=2)
+    slow = hub.attach(Slow(), name="slow", duty=Duty.BEST_EFFORT, mailbox=2)
     async with hub:
         recorder = Recorder(hub, source="a-runtime", queue_max=1)
         for number in range(20):
-            recorder.turn_started(f"turn-{number}")
+            recorder.begin_turn(f"turn-{number}")
         for number in range(10):
             await hub.agents.register(f"agent-{number}")
+        gate.set()
+        await until(lambda: slow.statistics().dropped > 0)
         await passes(clock, audit, 1)
-        slow = hub.attachments["slow"].statistics() if isinstance(hub.attachments, dict) else None
-        del slow
         (first,) = await beats(store)
         assert [each["name"] for each in first["listeners"]][1:] == ["slow"]
         assert first["listeners"][1]["dropped"] > 0
         assert first["dropped"]["listeners"] == first["listeners"][1]["dropped"]
         assert first["dropped"]["recorders"] > 0
         recorder.close()
+    last = (await beats(store))[-1]
+    assert last["why"] == "closing"
+    assert [each["state"] for each in last["listeners"]][1:] == ["detached"]
+    assert last["dropped"]["listeners"] >= first["dropped"]["listeners"]
     found = await examine(store, vkey=key.vkey)
     (note,) = [each for each in found.notes if "heartbeat" in each]
     assert "slow" in note
@@ -159,19 +167,19 @@ async def test_a_removed_checkpoint_is_known_by_heartbeats(key: KeySigner) -> No
 
 
 async def test_a_log_without_signer_or_hub_has_none(key: KeySigner) -> None:
-    clock, plain, alone = ManualClock(), MemoryStore(), MemoryStore()
-    async with Hub(plain, clock=clock, listeners=[AuditLog(plain)]) as hub:
-        await hub.agents.register("planner")
-        sleepers = clock.sleepers
-    assert await beats(plain) == []
+    sleepers = []
+    for signer in (None, key):
+        store, clock = MemoryStore(), ManualClock()
+        async with Hub(store, clock=clock, listeners=[AuditLog(store, signer=signer)]):
+            await until_idle()
+            sleepers.append(clock.sleepers)
+        assert len(await beats(store)) == (1 if signer else 0)
+    assert sleepers[1] == sleepers[0] + 1
+    alone = MemoryStore()
     audit = AuditLog(alone, signer=key)
     await audit.append({"kind": "work.done"})
     await audit.aclose()
     assert await beats(alone) == []
-    signed = MemoryStore()
-    async with Hub(signed, clock=clock, listeners=[AuditLog(signed, signer=key)]) as hub:
-        await hub.agents.register("planner")
-        await until(lambda: clock.sleepers == sleepers + 1)
 
 
 async def test_a_refused_start_writes_no_heartbeat(key: KeySigner) -> None:
@@ -189,27 +197,26 @@ async def test_a_refused_start_writes_no_heartbeat(key: KeySigner) -> None:
     async with Hub(store, listeners=[AuditLog(store, signer=key)]) as hub:
         await hub.agents.register("planner")
     before = await store.read_bytes(FIRST)
-    with pytest.raises(BaseException, match=""):  # noqa: B017, PT011 - whatever the hub makes of it
-        async with Hub(store, listeners=[AuditLog(store, signer=key), Refusing()]):
+    hub = Hub(store, listeners=[AuditLog(store, signer=key)])
+    hub.attach(Refusing(), duty=Duty.REQUIRED)
+    with pytest.raises(ListenerFailed):
+        async with hub:
             pass
     assert await store.read_bytes(FIRST) == before
 
 
-@pytest.mark.parametrize("name", ["planner@example.com", "\u202e\x00\ud800", "n" * 5000, "x"], ids=range(4))
+@pytest.mark.parametrize("name", ["jane.roe@corp.org", "\u202e", "x" * 60], ids=range(3))
 async def test_names_of_listeners_are_redacted_and_bounded(key: KeySigner, name: str) -> None:
     store = MemoryStore()
     hub = Hub(store, listeners=[AuditLog(store, signer=key)])
-    try:
-        for number in range(150):
-            hub.attach(lambda _: None, name=f"{name}{number}")
-    except ConfigurationError:
-        pytest.skip("no listener can be named so")
+    for number in range(150):
+        hub.attach(lambda _: None, name=f"{number} {name}")
     async with hub:
         await hub.agents.register("planner")
     (last,) = await beats(store)
     assert len(last["listeners"]) == 100
     assert last["listeners_more"] == 51
-    assert "planner@example.com" not in json.dumps(last)
+    assert "jane.roe@corp.org" not in json.dumps(last)
     assert len(json.dumps(last)) < 65_000
     assert failing(await examine(store, vkey=key.vkey)) == []
 
@@ -231,8 +238,11 @@ async def test_a_signer_that_fails_does_not_end_the_heartbeat(key: KeySigner, tm
     audit = AuditLog(store, signer=Failing())  # type: ignore[arg-type]
     async with Hub(store, clock=clock, listeners=[audit]) as hub:
         await hub.agents.register("planner")
-        await passes(clock, audit, 3)
-        assert audit.checkpoint_errors >= 3
+        for count in range(1, 4):
+            await until(lambda: clock.sleepers > 0)
+            clock.advance(3600)
+            await until(lambda count=count: audit.checkpoint_errors >= count)  # type: ignore[misc]
+            await until_idle()
     said = await beats(store)
     assert [each["signed"] for each in said] == [0] * 4
     await store.aclose()

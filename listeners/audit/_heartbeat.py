@@ -7,6 +7,7 @@ checkpoint: that the hub was there, with these listeners, and that none of its e
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
@@ -45,10 +46,13 @@ class Heartbeat:
         self._seconds = heartbeat_of(seconds)
         self._hub: Hub | None = None
         self._attachment: Attachment | None = None
+        self._known: dict[str, Attachment] = {}
+        """The listeners that there were at the last one, by name."""
         self._handled: int = 0
         """How many events the log had got at the last one."""
         self._writer: _Writer | None = None
         """None as long as the log has no heartbeat."""
+        self._scope = anyio.CancelScope()
         self._worker = Worker("hubwire audit heartbeat")
 
     def bind(self, hub: object) -> None:
@@ -57,29 +61,32 @@ class Heartbeat:
 
     def attached(self, attachment: Attachment) -> None:
         """The log is attached: only then it has a heartbeat."""
-        self._attachment, self._handled = attachment, 0
+        self._attachment, self._handled, self._known = attachment, 0, {}
 
     def begin(self, signing: Signing, log: Log, words: Callable[[str], str | None]) -> None:
         """Write one again and again from now on; ``words`` redacts a name."""
         attachment, seconds = self._attachment, self._seconds
         if attachment is None or seconds is None:
             return
-        writer = _Writer(signing, log, words, seconds)
+        if self._hub is not None:
+            self._known = {each.name: each for each in self._hub.attachments}
+        self._writer, self._scope = writer, scope = _Writer(signing, log, words, seconds), anyio.CancelScope()
 
         async def run() -> None:
-            while True:
-                await attachment.clock.sleep(seconds)
-                await self._beat(writer, attachment, "interval")
-                await signing.sign_if_it_can()
+            with scope:  # a clock, which may be a guest, tells its own cancellation from others by that
+                while log.is_open:
+                    await attachment.clock.sleep(seconds)
+                    await self._beat(writer, attachment, "interval")
+                    await signing.sign_if_it_can()
 
-        self._writer = writer
         self._worker.start(run)
 
     async def close(self, seconds: float) -> None:
         """Write the last one, in so many seconds at most, unless the hub has not come to its beginning."""
         writer, attachment = self._writer, self._attachment
-        await self._worker.finish(0)
         self._writer = None
+        self._scope.cancel()
+        await self._worker.finish(seconds)
         if writer is None or attachment is None or not writer.log.is_open or attachment.begins_seq is None:
             return
         with anyio.move_on_after(seconds):
@@ -95,21 +102,23 @@ class Heartbeat:
         if self._hub is None:
             own = attachment.statistics()
             return {"listeners": [_line(own, words)], "dropped": {"listeners": own.dropped}}
-        found = self._hub.statistics()
-        all_of = [each for each in found.attachments if each.state.value != "detached"]
+        found, known = self._hub.statistics(), self._known
+        known.update((each.name, each) for each in self._hub.attachments)
         feeds = [each.numbers for each in found.feeds]
         numbers = {
             "committed": found.committed,
-            "listeners": [_line(each, words) for each in all_of[:_LISTENERS_MAX]],
+            "listeners": [_line(each.statistics(), words) for each in islice(known.values(), _LISTENERS_MAX)],
             "dropped": {
-                "listeners": sum(each.dropped for each in found.attachments),
+                "listeners": found.listeners_dropped,
                 "listeners_lost": found.listeners_lost,
                 "offers": found.offers_dropped,
                 "recorders": sum(each.get("dropped", 0) for each in feeds),
                 "refused": sum(each.get("refused", 0) for each in feeds),
             },
         }
-        more = len(all_of) - _LISTENERS_MAX
+        more = len(known) - _LISTENERS_MAX
+        # Those that were detached are said once: when the hub is closed, all others are already.
+        self._known = {name: each for name, each in known.items() if each.state.value != "detached"}
         return {**numbers, "listeners_more": more} if more > 0 else numbers
 
 
