@@ -15,7 +15,7 @@ async def trouble_with_checkpoint(store: KnowledgeStore, log: str, records: int)
 
     Whether the records are those that were signed is seen when they are verified, or signed.
     """
-    from hubwire.listeners.audit import newest_checkpoint  # noqa: PLC0415 - few logs are signed
+    from hubwire.listeners.audit import newest_checkpoint
 
     try:
         newest = await newest_checkpoint(store, log)
@@ -24,8 +24,8 @@ async def trouble_with_checkpoint(store: KnowledgeStore, log: str, records: int)
     if newest is None or newest.size <= records:
         return None
     return (
-        f"the log {log} has {records} records, and its checkpoint speaks of {newest.size}: a program that signs it refuses"
-        " to go on"
+        f"the log {log} has {records} records, and its checkpoint speaks of {newest.size}: a program that signs"
+        " it refuses to go on"
     )
 
 
