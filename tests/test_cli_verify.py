@@ -12,6 +12,8 @@ import anyio
 import pytest
 
 from hubwire.cli import main
+from hubwire.listeners.audit import AuditLog
+from hubwire.proof import KeySigner
 from hubwire.stores import FileStore
 from support.audit import work
 
@@ -141,3 +143,35 @@ def test_hostile_text_is_safe_in_the_report(tmp_path: Path) -> None:
     run = hubwire("verify", tmp_path)
     assert "\u202e" not in run.stdout + run.stderr
     assert "x\\u202eflo" in run.stdout
+
+
+@pytest.mark.parametrize("key", ["x" * 5000, "a\0b", "example.org/" * 500 + "+12345678+AQ"], ids=range(3))
+def test_a_key_that_no_file_can_be_named_is_refused(log: Path, key: str) -> None:
+    run = hubwire("verify", log, "--vkey", key)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "is no verifier key" in run.stderr or "no base64" in run.stderr
+
+
+def test_a_key_is_taken_from_a_file_and_a_state_is_kept(tmp_path: Path) -> None:
+    """What was verified is not read again the next time."""
+    pytest.importorskip("cryptography")
+    key = KeySigner.new("example.org/hub/audit")
+    vkey, state = tmp_path / "vkey", tmp_path / "state"
+    vkey.write_text(f"{key.vkey}\n")
+
+    async def append() -> None:
+        store = FileStore(tmp_path / "store")
+        audit = AuditLog(store, signer=key)
+        await audit.append({"kind": "work.done"})
+        await audit.aclose()
+        await store.aclose()
+
+    for said in ("verified 2 records", "verified 2 records", "verified 0 records"):
+        if "0" not in said:
+            anyio.run(append)
+        run = hubwire("verify", tmp_path / "store", "--vkey", vkey, "--state", state)
+        assert (run.returncode, run.stderr) == (0, "")
+        assert run.stdout.splitlines()[-1] == said
+    run = hubwire("verify", tmp_path / "store", "--vkey", vkey, "--state", tmp_path)
+    assert run.returncode == 1
+    assert "--state" in run.stderr

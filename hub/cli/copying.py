@@ -154,11 +154,15 @@ def _stage(path: str, journals: Sequence[str], logs: Sequence[str]) -> int:
     if log is not None and path in {f"{log}/{name}" for name in ("clean", "kept", "pruned", "holds")}:
         # Once: a pruning replaces them. The segments that they speak of are copied before, or after.
         return 3
+    if log is not None and path.startswith((f"{log}/tree/", f"{log}/checkpoints/")):
+        return 3  # Once: they speak of no more records than are copied of the segments later.
+    if log is not None and path == f"{log}/checkpoint":
+        return 6  # The newest one, which is never older than those that were put aside: copied after these.
     # Blobs are written before the records that refer to them, so they are copied after these.
     return 4 if is_segment else 5
 
 
-_ORDER = ((4, 5), (0, 1), (2, 1), (3,), (4, 1), (5,), (1,))
+_ORDER = ((4, 5), (0, 1), (2, 1), (3,), (6,), (4, 1), (5,), (1,))
 """The stages; between two groups it is looked what there is now. A marker may speak of a segment that is just begun.
 
 Most of the audit logs is copied before all else, so that little is left to copy until the journal is truncated."""
@@ -216,9 +220,11 @@ class _Copy:
         if size is None:
             return
         while self._size < size or not self.is_there:
-            end = min(size, self._size + _PIECE_BYTES)
+            # A file that is replaced as a whole may be longer by now: what is read at once is one of them, whole.
+            is_replaced = self._path.endswith("/checkpoint") and size < _PIECE_BYTES
+            end = None if is_replaced else min(size, self._size + _PIECE_BYTES)
             piece = await self._source.read_bytes(self._path, self._size, end)
-            if not piece and end > self._size:
+            if not piece and (end is None or end > self._size):
                 return  # truncation deletes files while they are copied
             if self.is_there:
                 await self._target.append(self._path, piece or b"", expect=self._size)
@@ -227,6 +233,8 @@ class _Copy:
             self.is_there = True
             self._digest.update(piece or b"")
             self._size += len(piece or b"")
+            if is_replaced:
+                return
 
 
 async def _end_of_lines(store: KnowledgeStore, path: str, size: int) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import attrs
+from anyio import to_thread
 
 from hubwire.listeners.audit import Outcome, Verdict, Verification, VerifierState, examine
 
@@ -55,8 +56,7 @@ async def verify(
     target: str, *, log: str | None, expected: Expectations, as_json: bool = False, archive: str | None = None
 ) -> None:
     """Print what is known of a log. Raises :class:`NotVerified` if a verdict on it fails."""
-    state = _state_of(expected.state)
-    since = None if expected.since_checkpoint is None else _read(expected.since_checkpoint, "--since-checkpoint")
+    state, since, vkey = await to_thread.run_sync(_files_of, expected)
     store = open_target(target, READING_SECONDS, archive=archive)
     try:
         verification = await examine(
@@ -64,7 +64,7 @@ async def verify(
             await find_log(store, log or AUDIT, target),
             expect_head=None if expected.head is None else Head.parse(expected.head),
             expect_records=expected.records,
-            vkey=None if expected.vkey is None else _key(expected.vkey),
+            vkey=vkey,
             expect_checkpoint=since,
             gap_seconds_max=expected.gap_max,
             all_faults=expected.all_faults,
@@ -80,10 +80,20 @@ async def verify(
         if verdict.outcome is Outcome.FAILS:
             raise NotVerified(f"{verdict.faults[0]}", is_incomplete=name == "completeness")
     if expected.state is not None and verification.state is not None:
-        _keep(expected.state, verification.state)
+        await to_thread.run_sync(_keep, expected.state, verification.state)
     if not as_json:
         begin = verification.first_record if state is None else state.records
         say(f"verified {verification.records - begin} records")
+
+
+def _files_of(expected: Expectations) -> tuple[VerifierState | None, str | None, VerifierKey | None]:
+    """Return what is in the files that the options name: a state, a checkpoint, a key."""
+    since = expected.since_checkpoint
+    return (
+        _state_of(expected.state),
+        None if since is None else _read(since, "--since-checkpoint"),
+        None if expected.vkey is None else _key(expected.vkey),
+    )
 
 
 def _state_of(file: Path | None) -> VerifierState | None:
@@ -111,7 +121,11 @@ def _keep(file: Path, state: VerifierState) -> None:
 
 def _key(text: str) -> VerifierKey:
     """Return the key that an option is, or that is in the file which it names."""
-    return VerifierKey.parse(_read(Path(text), "--vkey") if Path(text).is_file() else text)
+    try:
+        is_file = Path(text).is_file()
+    except (OSError, ValueError):  # no file has such a name
+        is_file = False
+    return VerifierKey.parse(_read(Path(text), "--vkey") if is_file else text)
 
 
 def _read(file: Path, option: str) -> str:

@@ -30,6 +30,8 @@ OWN_KINDS = frozenset(
         "log.released",
         "log.key_rotated",
         "record.erased",
+        "log.heartbeat",
+        "log.forked",
         _BATCH_BEGUN,
     }
 )

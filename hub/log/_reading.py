@@ -244,6 +244,26 @@ class LogReader:
         self._place = after
         return records
 
+    async def skip_damaged(self) -> bool:
+        """Go on behind what :meth:`read` has raised at: the rest of that line, or else of its segment.
+
+        Return whether there is a line or a segment behind it. What is skipped counts as one record, or as none.
+        """
+        place = self._place
+        if place is None:
+            first = (await self._kept_segments())[0]
+            place = Place(first, first)
+        path, end = segment_path(self._path, place.segment), place.offset
+        while chunk := await self._store.read_bytes(path, end, end + _CHUNK_BYTES):
+            if (feed := chunk.find(b"\n")) >= 0:
+                self._place = Place(place.segment, place.index + 1, end + feed + 1, place.has_checksums)
+                return True
+            end += len(chunk)
+        later = [first for first in await self._list() if first > place.segment]
+        if later:
+            self._go_to(later[0])
+        return bool(later)
+
     async def _read_whole(self, place: Place) -> tuple[list[Record], Place]:
         """Return as :meth:`_read_from`, without a batch at the present end of which not all is there.
 

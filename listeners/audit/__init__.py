@@ -6,7 +6,9 @@ from hubwire.log import Head, Rotation
 
 from ._copying import RedactedCopy, redacted_copy
 from ._erasable import Erased
+from ._forking import Fork, fork
 from ._proving import prove
+from ._signing import newest_checkpoint
 from ._state import VerifierState
 from ._tiling import tiles
 from ._verdicts import ContentsFound, Outcome, Verdict, Verification
@@ -21,6 +23,7 @@ __all__ = (
     "AuditSubscriber",
     "ContentsFound",
     "Erased",
+    "Fork",
     "Head",
     "Hold",
     "Outcome",
@@ -35,6 +38,8 @@ __all__ = (
     "Verification",
     "VerifierState",
     "examine",
+    "fork",
+    "newest_checkpoint",
     "prove",
     "redacted_copy",
     "tiles",

@@ -18,7 +18,7 @@ from hubwire.ports import CompactableStore, KnowledgeStore
 
 from ._beginning import Anchor, Note
 from ._plan import Plan
-from ._signing import archived_path, list_archived
+from ._signing import archived_path, archived_sizes
 from .blobs import Blob
 
 __all__ = ("Archive",)
@@ -54,7 +54,7 @@ class Archive:
                 await self._copy(f"{self._path}/{Blob(digest, 0).name}")
             for first in plan.segments:
                 await self._copy(segment_path(self._path, first))
-            for size in await list_archived(self._store, self._path):
+            for size in await archived_sizes(self._store, self._path):
                 if size <= plan.first:
                     await self._copy(archived_path(self._path, size))
         if self._scope.cancelled_caught:

@@ -8,8 +8,11 @@ from ._anchors import Anchors
 from ._asked import Asked
 from ._beside import Blobs, EndMarker, JournalBeside
 from ._copying import CopyMark
+from ._earlier import ReadAgain
 from ._erased import ContentChecks
+from ._forks import Forks
 from ._gaps import Gaps
+from ._heartbeats import Heartbeats
 from ._promise import Coverage
 from ._records import RecordChecks
 from ._signed import SignedChecks
@@ -52,12 +55,17 @@ class Findings:
         self.integrity = Faults(_ALL_FAULTS_MAX if asked.all_faults else _FAULTS_MAX)
         self.is_damaged: bool = False
         """Whether a record is damaged, so that no more were read."""
+        self.is_skipping: bool = False
+        """Whether lines were left out that could not be read, so that it is not known how many records there are."""
+        self.read_again: ReadAgain | None = None
         self.marker = EndMarker()
         self.is_sealed: bool = False
         """Whether it is certain that the log was not opened since its marker was written."""
         self.segments: list[int] = []
         self.checks = RecordChecks(path, 0)
         self.anchors = Anchors(path, 0)
+        self.heartbeats = Heartbeats(path)
+        self.forks = Forks(path, None if asked.state is None else asked.state.forked)
         self.unfinished_bytes: int = 0
         """What follows the last line feed."""
         self.unexplained: list[str] = []
@@ -84,11 +92,23 @@ class Findings:
         self.integrity.add(str(error))
         self.is_damaged = True
 
+    def skipped(self, error: LogDamaged) -> None:
+        """What cannot be read is left out."""
+        self.integrity.add(str(error))
+        self.is_skipping = True
+        self._signed.stop()
+
+    def begin_anew(self, state: VerifierState) -> None:
+        """All is read again: an earlier examination only says which head the log has to have."""
+        self.read_again, self._state = ReadAgain(state, self._path), None
+
     def meet_heads(self) -> None:
         """Compare the present head with those that are known from elsewhere."""
         marker, expected, records = self.marker.head, self._expected, self.checks.records
         if marker is not None and marker.records == records:
             self.marker.meet(self._path, self.checks.head)
+        if self.read_again is not None and (fault := self.read_again.meet(self.checks.head)) is not None:
+            self.integrity.add(fault)
         if expected is not None and expected.records == records:
             self._meets_expected = expected == self.checks.head
             if not self._meets_expected:
@@ -121,7 +141,9 @@ class Findings:
             head=checks.head,
             integrity=self._integrity(),
             completeness=self._completeness(expect_records),
-            signer=self._signed.verdict(checks.records, is_damaged=self.is_damaged),
+            signer=self.forks.signer(
+                self._signed.verdict(checks.records, is_damaged=self.is_damaged), self._signed.vkey
+            ),
             is_copy=self.copy is not None,
             withheld_records=self.withheld_records,
             contents=None if self.contents is None else self.contents.found,
@@ -146,12 +168,17 @@ class Findings:
             tree=self._signed.tree,
             keys=self._signed.trust.keys,
             signed=self._signed.signed_size,
+            forked=self.forks.newest,
         )
 
     def _look_at_beginning(self) -> None:
         """Hold the first record against what the log says that it follows."""
         if (fault := self.anchors.check(self.checks)) is not None:
             self.integrity.add(fault)
+        if self.read_again is not None and not self.is_damaged and not self.is_skipping:
+            fault = self.read_again.end(self.checks.records, self.anchors)
+            if fault is not None:
+                self.integrity.add(fault)
         expected = self._expected
         if expected is not None and (meets := self.anchors.meets(expected)) is not None:
             self._meets_expected = meets
@@ -206,7 +233,9 @@ class Findings:
             not_looked_at.append(f"the records from {self.checks.records} on, after the damage")
         if self._expected is not None and self._expected.records < self.segments[0]:
             not_looked_at.append(f"the expected head, of {_plural(self._expected.records, 'record')}: they were pruned")
-        kept = self._signed.expected
+        kept, uncompared = self._signed.expected, self._signed.uncompared
+        if self.read_again is not None and (unseen := self.read_again.unseen(self.segments[0])) is not None:
+            not_looked_at.append(unseen)
         if self._signed.meets_expected and kept is not None:
             if kept.size < self.checks.records:
                 not_looked_at.append(f"whether the records from {kept.size} on were written anew")
@@ -214,11 +243,14 @@ class Findings:
             not_looked_at.append("whether all was written anew, with a new chain: a head kept elsewhere shows it")
         elif self._expected is not None and self._expected.records < self.checks.records:
             not_looked_at.append(f"whether the records from {self._expected.records} on were written anew")
+        outcome, reason = Outcome.HOLDS, "every record is as it was written, and in its place"
+        if self.integrity.count:
+            outcome, reason = Outcome.FAILS, _plural(self.integrity.count, "fault")
+        elif uncompared is not None:
+            outcome, reason = Outcome.UNKNOWN, uncompared
         return Verdict(
-            outcome=Outcome.FAILS if self.integrity.count else Outcome.HOLDS,
-            reason=_plural(self.integrity.count, "fault")
-            if self.integrity.count
-            else "every record is as it was written, and in its place",
+            outcome=outcome,
+            reason=reason,
             faults=tuple(self.integrity.first),
             looked_at=tuple(looked_at),
             not_looked_at=tuple(not_looked_at),
@@ -227,13 +259,15 @@ class Findings:
     def _completeness(self, expect_records: int | None) -> Verdict:
         faults = Faults()
         self._add_missing(faults)
-        if not self.is_damaged:
+        if not self.is_damaged and not self.is_skipping:
             self._add_cut_off(faults, expect_records)
         witnesses = self._witnesses(expect_records)
         if faults.count:
             outcome, reason = Outcome.FAILS, _plural(faults.count, "fault")
         elif self.is_damaged:
             outcome, reason = Outcome.UNKNOWN, "the log was not read to its end, because a record is damaged"
+        elif self.is_skipping:
+            outcome, reason = Outcome.UNKNOWN, "lines of the log cannot be read, so that its records are not counted"
         elif not witnesses:
             outcome, reason = Outcome.UNKNOWN, "nothing says where the log should end"
         elif self._coverage.unexplained.count:
@@ -282,6 +316,12 @@ class Findings:
                 f"the log {path} has {_plural(records, 'record')}, and a checkpoint of it speaks of {claimed}: the end"
                 " was cut off, or it was restored from an older copy"
             )
+        rolled_back = self._signed.rolled_back or self.heartbeats.behind(self._signed.newest_claimed)
+        if rolled_back is not None:
+            faults.add(rolled_back)
+        accepted = self._signed.expected_size if self._signed.meets_expected else None
+        for fault in self.forks.losses(self._signed.met, accepted):
+            faults.add(fault)
         for fault in self._gaps.faults:
             faults.add(fault)
         if journal is not None and journal.ahead and journal.is_closed and self._is_closed:
@@ -347,6 +387,8 @@ class Findings:
             seen.append(f"the expected head, at {_plural(self._expected.records, 'record')}")
         if expect_records is not None:
             seen.append(f"the expected number of records, {expect_records:,}")
+        if self._gaps.is_asked:
+            seen.append(f"{self._gaps}; {_plural(self.heartbeats.count, 'heartbeat')} among them")
         return seen
 
     def _unseen_of_end(self, witnesses: list[str]) -> list[str]:
@@ -364,9 +406,22 @@ class Findings:
         if coverage.unexplained.count:
             events = _plural(coverage.unexplained.count, "event")
             unseen.append(f"{events} of which no log.opened speaks: {coverage.unexplained}")
+        unseen += self.forks.unseen()
         if not any(witness == "what you expect" for witness in witnesses):
-            unseen.append("whether log, marker and journal were cut together: a head kept elsewhere shows it")
+            unseen.append(self._unseen_cut)
         return unseen
+
+    @property
+    def _unseen_cut(self) -> str:
+        """What the log, and all that lies beside it, cannot show of its end."""
+        after = "" if self._state is None else f", behind the {self._state.records:,} records that were verified before"
+        if not self._signed.checked:
+            return f"whether log, marker and journal were cut together{after}: a head kept elsewhere shows it"
+        return (
+            f"whether log, checkpoints, marker and journal were cut together{after}, or all of them put back from an"
+            " older copy: a checkpoint or a head kept elsewhere, the state of an earlier verification, or a witness"
+            " shows it"
+        )
 
     def _notes(self) -> list[str]:
         notes, coverage, journal, orphans = self.anchors.notes, self._coverage, self._journal, self._blobs.orphans
@@ -382,6 +437,9 @@ class Findings:
                 f"the journal holds {_plural(journal.ahead, 'event')} more, up to seq {journal.last_seq}: a hub at work"
                 " is about to write them, or its next start does"
             )
+        notes += self.forks.notes
+        if (note := self.heartbeats.note) is not None:
+            notes.append(note)
         if self.unfinished_bytes:
             size = _plural(self.unfinished_bytes, "byte")
             notes.append(f"the log ends in {size} of no whole record: an append under way, or one torn off by a crash")

@@ -61,10 +61,10 @@ class GrowingTree:
         """Let the tree be found anew when it is needed next."""
         self.tree, self._waiting = None, None
 
-    async def keep(self, *, at_least: int = _PENDING_MAX) -> None:
-        """Append the hashes of what came since the last time to the files beside the log, if they are so many."""
+    async def keep(self, *, is_due: bool) -> None:
+        """Append the hashes of what came since the last time to the files beside it, if it is due or they are many."""
         tree = self.tree
-        if tree is None or tree.grown < max(at_least, 1):
+        if tree is None or tree.grown < (1 if is_due else _PENDING_MAX):
             return
         before, self._kept = self._kept, tree.size
         grown = tree.take_grown()
@@ -73,6 +73,10 @@ class GrowingTree:
         except BaseException:
             self.forget()  # what was taken out is read again from the records
             raise
+
+    def begin_anew(self, tree: Tree, kept: int) -> None:
+        """Go on with a tree whatever the checkpoint says; of ``kept`` records the hashes are beside the log."""
+        self.tree, self._kept = tree, kept
 
     # -- when the log is opened --
 
@@ -167,8 +171,8 @@ class GrowingTree:
     def _rolled_back(self, what: str) -> LogRolledBack:
         return LogRolledBack(
             f"the log {self._path} {what}. It was restored from an older copy, or changed. Nothing was changed now;"
-            " give the hub the store with the newest records. If those are lost, keep this one, and go on in a log at"
-            " another path",
+            " give the hub the store with the newest records. If those are lost: hubwire log fork STORE --log"
+            f" {self._path} --reason WHY --key KEY goes on with what is here, with a key of another name, and says so",
             path=self._path,
         )
 

@@ -55,6 +55,11 @@ class RecordChecks:
         self._rotated: dict[str, Any] | None = None
         """The fields of the record before, if that was ``log.rotated``."""
         self._segment = first_index
+        self._begin = first_index
+        self._is_unsure = False
+        """Whether the ``log.rotated`` before the next segment may be among what could not be read."""
+        self._lacking: int = 0
+        """How many records of the present segment are known to be missing before the next one."""
 
     @property
     def head(self) -> Head:
@@ -78,7 +83,10 @@ class RecordChecks:
         """The records that follow are those of the segment that is named by the record ``first``."""
         if first == self._segment:
             return
-        self._segment = first
+        self._segment, self._lacking = first, 0
+        if self._is_unsure:
+            self._is_unsure = False
+            return
         rotated, name = self._rotated, segment_path("", first)
         if rotated is None or not str(rotated.get("next_segment")).endswith(name):
             raise LogDamaged(
@@ -106,9 +114,9 @@ class RecordChecks:
             raise self._damaged(record, "has no h; an audit log is chained, a journal is not")
         if self._chain is not None and chain != chain_value(self._chain, codec.unchained(record.line)):
             raise self._damaged(record, "or one before it was changed: its h does not follow from the record before it")
-        if self._chain is None:
+        if self._chain is None and record.index == self._begin:
             self._first = (codec.unchained(record.line), chain)
-        if not self._durable <= durable <= record.index:
+        if not self._durable <= durable <= record.index + self._lacking:
             raise self._damaged(record, f"has d {durable}, after a record with {self._durable}")
         if head.seq is not UNSET:
             self._add_event(record, head.seq, head.hub)
@@ -133,8 +141,13 @@ class RecordChecks:
             self._durable, self._chain = codec.seal_of(record.line)
         except InvalidRecord:
             self._durable, self._chain = 0, None
-        self._rotated = None
+        self._lacking = max(self._lacking, self._durable - record.index)
+        self._rotated, self._is_unsure = None, True
         self.records = record.index + 1
+
+    def skip(self) -> None:
+        """Go on behind what could not be read at all."""
+        self._durable, self._chain, self._rotated, self._is_unsure = 0, None, None, True
 
     def _add_event(self, record: Record, seq: Any, hub: Any) -> None:
         if type(seq) is not int or seq < 0 or type(hub) is not str:

@@ -10,7 +10,8 @@ from hubwire.log import Record
 from hubwire.ports import KnowledgeStore
 from hubwire.proof import Checkpoint, KeyChain, Note, Tree, TreeHashes, VerifierKey, leaf_hash
 
-from ._signing import archived_path, list_archived, newest_path
+from ._earlier import goes_on_from
+from ._signing import archived_path, archived_sizes, newest_path
 from ._state import VerifierState
 from ._verdicts import Outcome, Verdict
 
@@ -59,11 +60,19 @@ class SignedChecks:
         """How many records the newest checkpoint of the log speaks of."""
         self.meets_expected: bool | None = None
         """Whether the log has the root of the checkpoint that is expected; None before it has as many records."""
+        self.uncompared: str | None = None
+        """Why the checkpoint that is expected could not be compared; None if it was, or could still be."""
+        self.met: dict[int, bytes] = {}
+        """The root of the records by their number, where there is a checkpoint."""
+        self.newest_claimed: int = 0
+        """How many records the newest of all checkpoints there are is over."""
+        self.rolled_back: str | None = None
+        """What says that the newest checkpoint is an older one, which was put back."""
         self.expected: Checkpoint | None = None if expected is None else Checkpoint.parse(expected.text)
         self.trust = Trust(vkey)
         self.withheld: dict[int, bytes] = {}
         """The leaf hashes of records that are withheld from a copy, by their indexes."""
-        self._vkey = vkey
+        self.vkey = vkey
         self._store = store
         self._path = path
         self._tree: Tree | None = None
@@ -79,15 +88,19 @@ class SignedChecks:
         """The tree over what was read; None if the log is not signed."""
         return self._tree
 
+    async def is_signed(self) -> bool:
+        """Return whether there is a checkpoint of the log, whatever it is worth."""
+        return await self._store.exists(newest_path(self._path)) or bool(await archived_sizes(self._store, self._path))
+
     async def begin(self, first: int, state: VerifierState | None = None) -> None:
         """Find the checkpoints, and the tree before record ``first``, with which the reading begins.
 
         ``state`` is what was known there when it was read before.
         """
-        if state is not None and self._vkey in state.keys:
+        if state is not None and self.vkey in state.keys:
             self.trust.go_on(state.keys)
             self.signed_size, self._signer = state.signed, state.keys[-1]
-        sizes = await list_archived(self._store, self._path)
+        sizes = await archived_sizes(self._store, self._path)
         content = await self._store.read_bytes(newest_path(self._path))
         if content is not None:
             try:
@@ -98,6 +111,7 @@ class SignedChecks:
             else:
                 self.newest_size = newest.size
                 sizes.append(newest.size)
+        self._look_at_newest(max(sizes, default=0), 0 if state is None else state.signed or 0)
         if self.expected is not None:
             sizes.append(self.expected.size)
         if not sizes:
@@ -105,7 +119,45 @@ class SignedChecks:
         self._due = sorted({size for size in sizes if size >= first})
         known = None if state is None else state.tree
         self._tree = await self._tree_before(first) if known is None else known.copy()
+        if self.expected is not None and self.expected.size < first and self._tree is not None:
+            await self._meet_earlier(self.expected, self._tree)
         await self.add(())  # a checkpoint of just the records that are not read again
+
+    def _look_at_newest(self, archived: int, known: int) -> None:
+        """See that the newest checkpoint is not an older one, which was put back, or gone."""
+        newest, there = self.newest_size or 0, max(archived, known)
+        self.newest_claimed = max(newest, there)
+        if newest >= there:
+            return
+        who = "one of its checkpoints" if archived == there else "what was known when it was verified last"
+        self.rolled_back = (
+            f"{newest_path(self._path)} speaks of {newest} records"
+            if self.newest_size is not None
+            else f"{newest_path(self._path)} is missing"
+        ) + f", and {who} of {there}: an older one was put back, or the newest removed; restore it from a copy"
+
+    async def _meet_earlier(self, expected: Checkpoint, tree: Tree) -> None:
+        """Compare the checkpoint that is expected with records that are not read."""
+        goes_on = await goes_on_from(self._store, self._path, expected, tree)
+        if goes_on is None:
+            self.uncompared = (
+                f"the checkpoint that is expected, of {expected.size} records, could not be compared: they were pruned,"
+                f" and hashes of them are missing in {self._path}/tree"
+            )
+            return
+        self.meets_expected = goes_on
+        if not goes_on:
+            self._differs_from_expected(expected.size)
+
+    def _differs_from_expected(self, size: int) -> None:
+        self.faults.append(
+            f"the first {size} records of the log {self._path} are not those of the checkpoint that was kept:"
+            " one of them was changed, or the log was written anew"
+        )
+
+    def stop(self) -> None:
+        """Compare nothing more: records are missing, so that the tree is not that of the log any more."""
+        self._tree, self._due = None, []
 
     async def _tree_before(self, first: int) -> Tree | None:
         if not first:
@@ -146,13 +198,11 @@ class SignedChecks:
 
     async def _meet(self, size: int, root: bytes) -> None:
         """Compare the tree with the checkpoints over so many records."""
+        self.met[size] = root
         if self.expected is not None and self.expected.size == size:
             self.meets_expected = self.expected.root == root
             if not self.meets_expected:
-                self.faults.append(
-                    f"the first {size} records of the log {self._path} are not those of the checkpoint that was kept:"
-                    " one of them was changed, or the log was written anew"
-                )
+                self._differs_from_expected(size)
         for note, place in await self._notes(size):
             try:
                 checkpoint = Checkpoint.parse(note.text)
@@ -165,7 +215,7 @@ class SignedChecks:
                     f"the first {size} records of the log {self._path} are not those of its checkpoint {place}: one of"
                     " them was changed"
                 )
-            elif self._vkey is not None:
+            elif self.vkey is not None:
                 self._check_signer(note, checkpoint, place)
 
     def _check_signer(self, note: Note, checkpoint: Checkpoint, place: str) -> None:
@@ -209,14 +259,12 @@ class SignedChecks:
         """Return who has signed how much of a log of so many records; ``is_damaged``: it was not read to its end."""
         if self._newest is None and not self.checked:
             return Verdict(
-                outcome=Outcome.UNKNOWN if self._vkey is None else Outcome.FAILS,
+                outcome=Outcome.UNKNOWN if self.vkey is None else Outcome.FAILS,
                 reason="the log is not signed",
-                faults=()
-                if self._vkey is None
-                else (f"the log {self._path} has no checkpoint, of {self._vkey} or any",),
+                faults=() if self.vkey is None else (f"the log {self._path} has no checkpoint, of {self.vkey} or any",),
                 not_looked_at=("who wrote the log: what can write to the store can write all of it anew",),
             )
-        if self._vkey is None:
+        if self.vkey is None:
             names = (
                 ", ".join(f"{each.name}+{each.key_id.hex()}" for each in self._newest.signatures[:3])
                 if self._newest
@@ -244,10 +292,10 @@ class SignedChecks:
             return Verdict(
                 outcome=Outcome.FAILS,
                 reason="no checkpoint of the log is signed by that key",
-                faults=(f"no checkpoint of the log {self._path} that it agrees with is signed by {self._vkey}",),
+                faults=(f"no checkpoint of the log {self._path} that it agrees with is signed by {self.vkey}",),
             )
         rest = records - self.signed_size
-        handed = f", to which {self._vkey.id.hex()} handed over" if self._signer != self._vkey else ""
+        handed = f", to which {self.vkey.id.hex()} handed over" if self._signer != self.vkey else ""
         return Verdict(
             outcome=Outcome.HOLDS,
             reason=f"the first {self.signed_size:,} of {records:,} records are signed by {self._signer.name}"

@@ -20,7 +20,7 @@ from hubwire.errors import (
 from hubwire.guests import GuestTask
 from hubwire.log import Log
 from hubwire.own_log import OwnLog
-from hubwire.ports import Clock, KnowledgeStore
+from hubwire.ports import Clock, KnowledgeStore, normalize_path
 from hubwire.proof import (
     Checkpoint,
     Note,
@@ -32,11 +32,12 @@ from hubwire.proof import (
     successor_of,
 )
 
+from ._arguments import store_for
 from ._growing import GrowingTree
 from ._guests import CALL_SECONDS_MAX, Worker
 from ._one_by_one import OneByOne
 
-__all__ = ("Signing", "archived_path", "list_archived", "newest_path", "read_newest")
+__all__ = ("Signing", "archived_path", "archived_sizes", "newest_checkpoint", "newest_path", "read_newest")
 
 _log = OwnLog("audit")
 
@@ -54,8 +55,8 @@ def archived_path(path: str, size: int) -> str:
     return f"{path}/checkpoints/{size:020}"
 
 
-async def list_archived(store: KnowledgeStore, path: str) -> list[int]:
-    """Return the sizes of the checkpoints of a log that were put aside, in ascending order."""
+async def archived_sizes(store: KnowledgeStore, path: str) -> list[int]:
+    """Return how many records the checkpoints are over that were put aside, in ascending order."""
     names = await store.list(f"{path}/checkpoints")
     return sorted(int(name) for name in names if name.isascii() and name.isdigit())
 
@@ -63,16 +64,36 @@ async def list_archived(store: KnowledgeStore, path: str) -> list[int]:
 async def read_newest(store: KnowledgeStore, path: str) -> tuple[Note, Checkpoint] | None:
     """Return the newest checkpoint of a log, of which no signature was checked; None if it was never signed.
 
-    Raises :class:`~hubwire.errors.CheckpointInvalid` if the file is damaged.
+    That is the greatest of those that were put aside, if an older one was put in the place of the newest, or it is
+    gone. Raises :class:`~hubwire.errors.CheckpointInvalid` if the file is damaged.
     """
-    content = await store.read_bytes(newest_path(path))
+    newest = await _read_checkpoint(store, newest_path(path))
+    last = max(await archived_sizes(store, path), default=0)
+    if newest is None or newest[1].size < last:
+        return await _read_checkpoint(store, archived_path(path, last)) or newest
+    return newest
+
+
+async def newest_checkpoint(store: KnowledgeStore, path: str = "/audit") -> Checkpoint | None:
+    """Return what the newest checkpoint of a log says, of which no signature was checked; None if it was never signed.
+
+    Raises :class:`~hubwire.errors.CheckpointInvalid` if its file is damaged.
+    """
+    newest = await read_newest(store_for(store), normalize_path(path))
+    return None if newest is None else newest[1]
+
+
+async def _read_checkpoint(store: KnowledgeStore, file: str) -> tuple[Note, Checkpoint] | None:
+    content = await store.read_bytes(file)
     if content is None:
         return None
     try:
         note = Note.parse(content)
         return note, Checkpoint.parse(note.text)
     except CheckpointInvalid as error:
-        raise CheckpointInvalid(f"{newest_path(path)} is damaged: {error}") from error
+        raise CheckpointInvalid(
+            f"{file} is damaged: {error}; restore it from a copy. If there is none: hubwire log fork"
+        ) from error
 
 
 @attrs.frozen
@@ -140,12 +161,13 @@ class Signing:
             self._worker.start(self._sign_again)
 
     async def _sign_again(self) -> None:
-        await self._try()
+        await self.sign_if_it_can()
         tree = self.growing.tree
         if self.failure is not None or (tree is not None and self.newest is not None and tree.size > self.newest.size):
             self._sign_later()
 
-    async def _try(self) -> None:
+    async def sign_if_it_can(self) -> None:
+        """Sign all that is stored now; what fails is counted and logged."""
         try:
             await self.sign()
         except Fenced as error:
@@ -230,7 +252,7 @@ class Signing:
             more = () if successor is None else (handover_line(successor.vkey),)
             checkpoint = Checkpoint(self.signer.vkey.name, tree.size, tree.root(), more)
             is_due = is_archived or self._is_archiving_due(checkpoint.size, segment)
-            await growing.keep(**({"at_least": 1} if is_due else {}))
+            await growing.keep(is_due=is_due)
             request = SigningRequest(checkpoint, partial(self._prove, checkpoint.size))
             signers = (self.signer,) if successor is None else (self.signer, successor)
             note = Note(checkpoint.text, tuple([await self._signature(each, request) for each in signers]))
@@ -258,7 +280,7 @@ class Signing:
         """Return the proof that the first ``size`` records go on from the first ``old`` ones."""
         if type(old) is not int or not 0 <= old <= size:
             raise SigningFailed(f"the log {self._log.path} has {size} records, and not the {old!r:.40} of its signer")
-        await self.growing.keep(at_least=1)
+        await self.growing.keep(is_due=True)
         return await self.growing.hashes.consistency(old, size)
 
     async def _signature(self, signer: Signer, request: SigningRequest) -> NoteSignature:

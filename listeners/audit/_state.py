@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from typing import Any, Self
+from typing import Any, Self, get_type_hints
 
 import attrs
 import msgspec
@@ -17,22 +17,6 @@ from ._promise import Promise
 __all__ = ("VerifierState",)
 
 _VERSION = 1
-
-
-class _Fields(msgspec.Struct, forbid_unknown_fields=True):
-    path: str
-    first_record: int
-    records: int
-    h: str
-    durable: int
-    events: int
-    first_seq: int | None
-    last_seq: int | None
-    hub: str | None
-    promise: dict[str, Any] | None
-    edge: list[str]
-    keys: list[str]
-    signed: int | None
 
 
 @attrs.frozen(kw_only=True)
@@ -63,6 +47,8 @@ class VerifierState:
     """The keys that were trusted there, the newest last."""
     signed: int | None = None
     """How many records were signed by them."""
+    forked: str | None = None
+    """The newest fork that the log has said of itself, if there was one."""
 
     def to_text(self) -> str:
         """Return what a file holds, with a checksum."""
@@ -86,17 +72,21 @@ class VerifierState:
         if fields.pop("v") > _VERSION:
             raise NewerVersion("the state of the verifier was written by a newer version of hubwire; use that one")
         try:
-            found = msgspec.convert(fields, _Fields)
-            has_tree = found.edge != ["none"]
-            tree = Tree(found.records, [_hashes(each) for each in found.edge]) if has_tree else None
-            keys = tuple(map(VerifierKey.parse, found.keys))
+            fields.setdefault("forked", None)
+            msgspec.convert(fields, _Fields)
+            edge = fields.pop("edge")
+            fields["tree"] = None if edge == ["none"] else Tree(fields["records"], list(map(_hashes, edge)))
+            fields["keys"] = tuple(map(VerifierKey.parse, fields["keys"]))
         except (msgspec.ValidationError, ValueError, CheckpointInvalid) as error:
             raise InvalidRecord(f"it is no state of a verifier: {error}") from error
-        values = {
-            name: getattr(found, name) for name in found.__struct_fields__ if name not in ("edge", "keys", "promise")
-        }
-        promise = None if found.promise is None else Promise.from_fields(found.promise)
-        return cls(**values, promise=promise, tree=tree, keys=keys)
+        promise = fields.pop("promise")
+        return cls(**fields, promise=None if promise is None else Promise.from_fields(promise))
+
+
+_TYPES = get_type_hints(VerifierState) | {"promise": dict[str, Any] | None, "keys": list[str], "edge": list[str]}
+del _TYPES["tree"]
+_Fields = msgspec.defstruct("_Fields", _TYPES.items(), forbid_unknown_fields=True)
+"""What is in a file: the edge of the tree, and text for what JSON does not have."""
 
 
 def _hashes(text: str) -> list[bytes]:

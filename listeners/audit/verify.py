@@ -184,7 +184,7 @@ class _Examination:
         reader = LogReader(self._store, self._path, chunk_bytes=CHUNK_BYTES)
         try:
             await self._begin(reader)
-            while records := await reader.read():
+            while records := await self._next(reader):
                 if self._progress is not None:
                     self._progress(records[0].index)
                 await self._add_all(records, reader)
@@ -194,9 +194,27 @@ class _Examination:
         size = await self._store.size(segment_path(self._path, reader.segment)) or 0
         findings.unfinished_bytes = max(size - reader.offset, 0)
 
+    async def _next(self, reader: LogReader) -> list[Record]:
+        """Return the next records; if all faults are asked for, behind what cannot be read."""
+        while True:
+            try:
+                return await reader.read()
+            except LogDamaged as error:
+                if not self._asked.all_faults:
+                    raise
+                self.findings.skipped(error)
+                self.findings.checks.skip()
+                if not await reader.skip_damaged():
+                    return []
+
     async def _add_all(self, records: list[Record], reader: LogReader) -> None:
         findings, journal, coverage, gaps = self.findings, self._journal, self._coverage, self._gaps
-        findings.checks.begin_segment(reader.segment)
+        try:
+            findings.checks.begin_segment(reader.segment)
+        except LogDamaged as error:
+            if not self._asked.all_faults:
+                raise
+            findings.integrity.add(str(error))
         for number, record in enumerate(records):
             if not number % _TOGETHER:
                 await self._slices.cut()
@@ -213,7 +231,8 @@ class _Examination:
                 findings.integrity.add(str(located))
                 findings.checks.resume(record)
                 continue
-            findings.meet_heads()
+            if not findings.is_skipping:
+                findings.meet_heads()
             if gaps.is_asked:
                 gaps.add(record.index, head.at)
             is_plain = head.seq is not UNSET and head.cut is UNSET and head.contents is UNSET
@@ -245,8 +264,11 @@ class _Examination:
         state = self._asked.state
         findings.anchors = Anchors(self._path, first)
         if state is not None:
-            await self._go_on(state, reader)
-            return
+            is_newly_signed = state.tree is None and await self._signed.is_signed()
+            if first <= state.records and not is_newly_signed:
+                await self._go_on(state, reader)
+                return
+            findings.begin_anew(state)
         findings.checks = RecordChecks(self._path, first)
         self._contents.begin(first)
         await self._signed.begin(first)
@@ -303,6 +325,9 @@ class _Examination:
         self.findings.anchors.add(fields, index)
         self._signed.announced(index, fields)
         self._contents.announced(index, fields)
+        self.findings.forks.add(fields, index)
+        if self.findings.heartbeats.add(fields, index):
+            self._gaps.closed(index)
         if fields.get("kind") == "log.opened":
             self._coverage.opened(Promise.from_fields(fields))
         elif fields.get("kind") == "log.recovered":
