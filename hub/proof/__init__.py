@@ -8,8 +8,10 @@ is pure; :class:`TreeHashes` is where the tree is kept; a :class:`Signer` signs.
 from __future__ import annotations
 
 from ..errors import CheckpointInvalid, HashesMissing, LogRolledBack, ProofInvalid
+from .cosigning import Cosignature, WitnessKey, cosignatures
 from .handover import KeyChain, handover_line, successor_of
 from .hashes import TreeHashes
+from .http_witness import HttpWitness
 from .inclusion import InclusionProof
 from .note import Checkpoint, Note, NoteSignature, VerifierKey
 from .signer import FunctionSigner, KeySigner, Signer, SigningRequest, as_signer, wipe_key
@@ -27,6 +29,9 @@ from .tree import (
     node_hash,
     subtrees,
 )
+from .witness import Witness, WitnessAnswer
+from .witness_server import WitnessServer
+from .witnesses import CheckpointWitness, FunctionWitness, StoreWitness, WitnessPolicy, WitnessRequest
 
 __all__ = (
     "EMPTY_ROOT",
@@ -34,8 +39,12 @@ __all__ = (
     "TILE_WIDTH",
     "Checkpoint",
     "CheckpointInvalid",
+    "CheckpointWitness",
+    "Cosignature",
     "FunctionSigner",
+    "FunctionWitness",
     "HashesMissing",
+    "HttpWitness",
     "InclusionProof",
     "KeyChain",
     "KeySigner",
@@ -46,12 +55,20 @@ __all__ = (
     "Signer",
     "SigningRequest",
     "SocketSigner",
+    "StoreWitness",
     "Tree",
     "TreeHashes",
     "VerifierKey",
+    "Witness",
+    "WitnessAnswer",
+    "WitnessKey",
+    "WitnessPolicy",
+    "WitnessRequest",
+    "WitnessServer",
     "as_signer",
     "bundle",
     "consistency_ranges",
+    "cosignatures",
     "handover_line",
     "inclusion_ranges",
     "is_consistent",
