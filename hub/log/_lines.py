@@ -29,6 +29,7 @@ OWN_KINDS = frozenset(
         "log.held",
         "log.released",
         "log.key_rotated",
+        "log.unwitnessed",
         _BATCH_BEGUN,
     }
 )

@@ -8,7 +8,7 @@ is pure; :class:`TreeHashes` is where the tree is kept; a :class:`Signer` signs.
 from __future__ import annotations
 
 from ..errors import CheckpointInvalid, HashesMissing, LogRolledBack, ProofInvalid
-from .cosigning import Cosignature, WitnessKey, cosignatures
+from .cosigning import Cosignature, WitnessKey, cosignatures, with_cosignatures
 from .handover import KeyChain, handover_line, successor_of
 from .hashes import TreeHashes
 from .http_witness import HttpWitness
@@ -81,4 +81,5 @@ __all__ = (
     "tile_widths",
     "unbundled",
     "wipe_key",
+    "with_cosignatures",
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from hubwire.errors import ConfigurationError
 from hubwire.log import Log
 from hubwire.ports import Clock, KnowledgeStore
-from hubwire.proof import InclusionProof, Note, Signer, VerifierKey
+from hubwire.proof import InclusionProof, Note, Signer, VerifierKey, WitnessPolicy
 
 from . import _arguments
 from ._growing import GrowingTree
@@ -16,15 +17,30 @@ from ._proving import prove
 from ._redaction import Redaction
 from ._signing import Signing, read_newest
 
+if TYPE_CHECKING:
+    from ._witnessing import Witnessing
+
 __all__ = ("Provable", "Signature")
+
+
+def policy_of(witnesses: object, signer: object) -> WitnessPolicy | None:
+    """Return who witnesses a log."""
+    if witnesses is None:
+        return None
+    policy = witnesses if type(witnesses) is WitnessPolicy else WitnessPolicy(witnesses)  # type: ignore[arg-type]
+    if signer is None:
+        raise ConfigurationError("witnesses see signed checkpoints: give the log a signer, too")
+    return policy
 
 
 class Signature:
     """The signing of a log, if it has a signer. What is not asked for is not imported, and costs nothing."""
 
-    def __init__(self, signer: object, seconds: object) -> None:
+    def __init__(self, signer: object, seconds: object, witnesses: object = None) -> None:
         self.signing: Signing | None = None
+        self.witnessing: Witnessing | None = None
         self._signer = signer
+        self._policy = policy_of(witnesses, signer)
         self._store: KnowledgeStore | None = None
         self._log: Log | None = None
         self._seconds = _arguments.seconds("checkpoint_seconds", seconds)
@@ -38,11 +54,22 @@ class Signature:
         assert self.signing is not None
         self.signing.lines(first, content)
 
-    def begin(self, store: KnowledgeStore, log: Log, clock: Clock) -> None:
+    def begin(self, store: KnowledgeStore, log: Log, clock: Clock, redact: Callable[[str], str | None]) -> None:
         """The log is there."""
         self._store, self._log = store, log
-        if self._signer is not None:
-            self.signing = Signing(store, log, clock, self._signer, self._seconds)
+        if self._signer is None:
+            return
+        self.signing = Signing(store, log, clock, self._signer, self._seconds)
+        if self._policy is not None:
+            from ._witnessing import Witnessing  # noqa: PLC0415 - few logs have witnesses
+
+            self.witnessing = self.signing.witnessing = Witnessing(self._policy, self.signing, log, clock, redact)
+
+    @property
+    def admit(self) -> Callable[[], Awaitable[None]] | None:
+        """What is awaited before an event or a record of the caller's is appended; None if that is nothing."""
+        is_closed = self._policy is not None and self._policy.on_missing == "closed"
+        return self.witnessing.admit if self.witnessing is not None and is_closed else None
 
     async def ready(self) -> None:
         """See that the log goes on from its newest checkpoint, before it is appended to."""
@@ -78,7 +105,7 @@ class Signature:
         """Why the newest records are not signed; None if all is well."""
         signing = self.signing
         if signing is None or signing.failure is None:
-            return None
+            return None if self.witnessing is None else self.witnessing.problem
         return (
             f"cannot sign the log {signing.path}: {signing.failure}; its newest records are stored, and can be changed"
             " by who can write to the store, until that works again"
@@ -88,6 +115,8 @@ class Signature:
         """Sign what came last."""
         if self.signing is not None:
             await self.signing.close(seconds)
+        if self.witnessing is not None:
+            await self.witnessing.close(seconds)
 
 
 class Provable:
@@ -125,6 +154,34 @@ class Provable:
                 " AuditLog(store, signer=KeySigner.from_file('audit.key'))"
             )
         return await signing.sign(is_archived=True)
+
+    @property
+    def witness_errors(self) -> int:
+        """How many calls of witnesses have failed; each is asked again."""
+        witnessing = self._signature.witnessing
+        return 0 if witnessing is None else witnessing.errors
+
+    async def witnessed(self, index: int | None = None, *, seconds: float = 30.0) -> Note:
+        """Wait until enough witnesses have seen the record numbered ``index``, by default all that is stored now.
+
+        Return the newest checkpoint that they have seen, with their cosignatures. It asks them at once. Raises
+        :class:`~hubwire.errors.NotWitnessed` if they have not within ``seconds``: the record is stored all the same;
+        :class:`~hubwire.errors.ConfigurationError` if the log has no witnesses, or not that record; and what
+        :meth:`checkpoint` raises.
+        """
+        witnessing, signing = self._signature.witnessing, self._signature.signing
+        if witnessing is None or signing is None:
+            raise ConfigurationError(f"witnessed(): the log {self.path} has no witnesses; AuditLog(witnesses=...)")
+        if index is not None and (type(index) is not int or index < 0):
+            raise ConfigurationError(f"witnessed(): index is the number of a record, not {index!r:.40}")
+        seconds = _arguments.seconds("witnessed(): seconds", seconds)
+        await signing.ready()
+        records = self._log.records if index is None else index + 1
+        if records > self._log.records:
+            raise ConfigurationError(
+                f"witnessed(): the log {self.path} has {self._log.records} records, and none numbered {index}"
+            )
+        return await witnessing.wait_for(records, seconds)
 
     async def prove(self, index: int, *, with_line: bool = True) -> InclusionProof:
         """Return a proof that the record numbered ``index`` is in the log; as :func:`prove` does.

@@ -36,11 +36,13 @@ from .verify import verify
 
 if TYPE_CHECKING:
     from hubwire import Attachment
-    from hubwire.proof import Signer
+    from hubwire.proof import CheckpointWitness, Signer, WitnessPolicy
     from hubwire.redaction import Redactor
 else:
     Attachment = late_type("hubwire", "Attachment")
+    CheckpointWitness = late_type("hubwire.proof", "CheckpointWitness")
     Signer = late_type("hubwire.proof", "Signer")
+    WitnessPolicy = late_type("hubwire.proof", "WitnessPolicy")
     Redactor = late_type("hubwire.redaction", "Redactor")
 
 __all__ = ("AuditLog", "AuditRecord", "AuditSubscriber")
@@ -87,7 +89,9 @@ class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
     ``signer`` signs checkpoints of the log: see :mod:`hubwire.proof`. One is signed at most ``checkpoint_seconds``
     after a record was stored, and when the log is closed. A log whose records are not those of its newest checkpoint
     is refused: :class:`~hubwire.errors.LogRolledBack`. A signer that fails stops nothing: the log tries again, and its
-    hub is not healthy meanwhile.
+    hub is not healthy meanwhile. ``witnesses`` are told of these checkpoints, so that the log cannot have another
+    history later: a :class:`~hubwire.proof.WitnessPolicy`, or a list of witnesses, of which one is enough then. They
+    never hold up an append, unless the policy is a closed one.
 
     The store is not used before the first call. Arguments that cannot be raise
     :class:`~hubwire.errors.ConfigurationError`; the other errors are those of :class:`hubwire.log.Log`:
@@ -112,6 +116,7 @@ class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
         head_seconds: float = 60.0,
         signer: Signer | None = None,
         checkpoint_seconds: float = 1.0,
+        witnesses: WitnessPolicy | Sequence[CheckpointWitness] | None = None,
         close_seconds_max: float = 2.0,
     ) -> None:
         if type(path) is not str:
@@ -126,7 +131,7 @@ class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
         self._clock = clock_of(clock)
         self._subscribers = Subscribers(self._store, self.path)
         self._close_seconds_max = _arguments.seconds("close_seconds_max", close_seconds_max)
-        self._signature = Signature(signer, checkpoint_seconds)
+        self._signature = Signature(signer, checkpoint_seconds, witnesses)
         is_plain = on_head is None and retention is None and indexed is False
         self._log = Log(
             self._store,
@@ -138,7 +143,8 @@ class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
             on_appended=self._subscribers.appended if is_plain else self._appended,
             on_lines=self._signature.on_lines,
         )
-        self._signature.begin(self._store, self._log, SteadyClock(self._clock))
+        self._signature.begin(self._store, self._log, SteadyClock(self._clock), self._redaction.words)
+        self._admit = self._signature.admit
         steady, kept = SteadyClock(self._clock), retention_of(retention)
         self._keeper = Keeper(self._store, self._log, steady, kept, indexed, self._signature)
         self._heads = Heads(
@@ -220,6 +226,8 @@ class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
         Those that the log has already are left out: a call that was cancelled may have written them all the same.
         """
         log = self._log
+        if self._admit is not None:
+            await self._admit()
         if self._is_unsettled:
             await log.append(())  # it waits for what is under way
         if log.last_seq is not None and events[0].seq <= log.last_seq:
@@ -298,6 +306,8 @@ class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
     async def _append(self, bodies: Sequence[bytes]) -> int:
         try:
             await self._signature.ready()
+            if self._admit is not None:
+                await self._admit()
             index = await self._log.append(bodies)
         except AlreadyRunning as error:
             raise self._place.explained(error) from error
