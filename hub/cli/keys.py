@@ -9,9 +9,9 @@ import attrs
 
 from hubwire.listeners.audit import AuditLog
 
-from ..errors import AlreadyRunning, ConfigurationError
+from ..errors import AlreadyRunning, CheckpointInvalid, ConfigurationError
 from ..ports import KnowledgeStore
-from ..proof import Checkpoint, KeyChain, KeySigner, Note, wipe_key
+from ..proof import Checkpoint, KeyChain, KeySigner, Note, WitnessKey, wipe_key
 from .failures import CommandFailed
 from .output import complain, escape, plural, say
 from .prune import InUse, check_unused
@@ -22,9 +22,9 @@ __all__ = ("new", "rotate", "show")
 _BY = "hubwire keys rotate"
 
 
-def new(name: str, out: str) -> None:
+def new(name: str, out: str, *, is_witness: bool = False) -> None:
     """Make a key, and print the verifier key alone: it can be taken into a variable."""
-    key = KeySigner.new(name)
+    key = WitnessKey.new(name) if is_witness else KeySigner.new(name)
     key.to_file(out)
     say(str(key.vkey))
     complain(f"the key is in {escape(out)}, for its owner alone; the line above is the verifier key, for all who check")
@@ -32,7 +32,14 @@ def new(name: str, out: str) -> None:
 
 def show(file: str) -> None:
     """Print the verifier key of a key file."""
-    say(str(KeySigner.from_file(file).vkey))
+    try:
+        vkey = KeySigner.from_file(file).vkey
+    except CheckpointInvalid as error:
+        try:
+            vkey = WitnessKey.from_file(file).vkey
+        except CheckpointInvalid:
+            raise error from None
+    say(str(vkey))
 
 
 def rotate(old: str, target: str, *, to: str, reason: str | None, is_kept: bool, log: str | None) -> None:

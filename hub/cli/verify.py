@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
+import anyio
 import attrs
 
 from hubwire.listeners.audit import Outcome, Verdict, Verification, VerifierState, examine
@@ -46,6 +47,8 @@ class Expectations:
     records: int | None = None
     vkey: str | None = None
     since_checkpoint: Path | None = None
+    witnesses: tuple[str, ...] = ()
+    witness_quorum: int | None = None
     gap_max: float | None = None
     all_faults: bool = False
     state: Path | None = None
@@ -55,6 +58,7 @@ async def verify(target: str, *, log: str | None, expected: Expectations, as_jso
     """Print what is known of a log. Raises :class:`NotVerified` if a verdict on it fails."""
     state = _state_of(expected.state)
     since = None if expected.since_checkpoint is None else _read(expected.since_checkpoint, "--since-checkpoint")
+    vkey, witnesses = await anyio.to_thread.run_sync(_keys, expected)  # an option may name a file
     store = open_target(target, READING_SECONDS)
     try:
         verification = await examine(
@@ -62,8 +66,10 @@ async def verify(target: str, *, log: str | None, expected: Expectations, as_jso
             await find_log(store, log or AUDIT, target),
             expect_head=None if expected.head is None else Head.parse(expected.head),
             expect_records=expected.records,
-            vkey=None if expected.vkey is None else _key(expected.vkey),
+            vkey=vkey,
             expect_checkpoint=since,
+            witnesses=witnesses,
+            witness_quorum=expected.witness_quorum,
             gap_seconds_max=expected.gap_max,
             all_faults=expected.all_faults,
             state=state,
@@ -107,9 +113,14 @@ def _keep(file: Path, state: VerifierState) -> None:
         raise CommandFailed(f"--state {file}: cannot be written ({error.strerror})") from error
 
 
-def _key(text: str) -> VerifierKey:
+def _keys(expected: Expectations) -> tuple[VerifierKey | None, list[VerifierKey]]:
+    vkey = None if expected.vkey is None else _key(expected.vkey)
+    return vkey, [_key(each, "--witness") for each in expected.witnesses]
+
+
+def _key(text: str, option: str = "--vkey") -> VerifierKey:
     """Return the key that an option is, or that is in the file which it names."""
-    return VerifierKey.parse(_read(Path(text), "--vkey") if Path(text).is_file() else text)
+    return VerifierKey.parse(_read(Path(text), option) if Path(text).is_file() else text)
 
 
 def _read(file: Path, option: str) -> str:

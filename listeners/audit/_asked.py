@@ -9,6 +9,7 @@ from hubwire.log import Head
 from hubwire.proof import Checkpoint, Note, VerifierKey
 
 from ._state import VerifierState
+from ._witnessed import NO_WITNESSES, TrustedWitnesses
 
 __all__ = ("Asked", "checked_keys", "checked_state", "shorter_than")
 
@@ -23,6 +24,7 @@ class Asked:
     gap_seconds_max: float | None = None
     all_faults: bool = False
     state: VerifierState | None = None
+    witnesses: TrustedWitnesses = NO_WITNESSES
 
 
 def checked_keys(vkey: object, expected: object) -> tuple[VerifierKey | None, Note | None]:

@@ -13,6 +13,7 @@ from hubwire.proof import Checkpoint, KeyChain, Note, Tree, TreeHashes, Verifier
 from ._signing import archived_path, newest_path
 from ._state import VerifierState
 from ._verdicts import Outcome, Verdict
+from ._witnessed import NO_WITNESSES, TrustedWitnesses, WitnessChecks
 
 __all__ = ("SignedChecks", "Trust")
 
@@ -48,7 +49,14 @@ class Trust:
 class SignedChecks:
     """Grows the tree over the records that are read, and compares it with each checkpoint on the way."""
 
-    def __init__(self, store: KnowledgeStore, path: str, vkey: VerifierKey | None, expected: Note | None) -> None:
+    def __init__(
+        self,
+        store: KnowledgeStore,
+        path: str,
+        vkey: VerifierKey | None,
+        expected: Note | None,
+        witnesses: TrustedWitnesses = NO_WITNESSES,
+    ) -> None:
         self.faults: list[str] = []
         """Of integrity."""
         self.checked: int = 0
@@ -61,6 +69,7 @@ class SignedChecks:
         """Whether the log has the root of the checkpoint that is expected; None before it has as many records."""
         self.expected: Checkpoint | None = None if expected is None else Checkpoint.parse(expected.text)
         self.trust = Trust(vkey)
+        self.witnesses = WitnessChecks(witnesses, None if vkey is None else vkey.name)
         self._vkey = vkey
         self._store = store
         self._path = path
@@ -98,6 +107,8 @@ class SignedChecks:
                 sizes.append(newest.size)
         if self.expected is not None:
             sizes.append(self.expected.size)
+        sizes += await self.witnesses.begin(self._store, self._path, first)
+        self.faults += self.witnesses.faults
         if not sizes:
             return
         self._due = sorted({size for size in sizes if size >= first})
@@ -167,6 +178,7 @@ class SignedChecks:
                 )
             elif self._vkey is not None:
                 self._check_signer(note, checkpoint, place)
+                self.witnesses.met(note, checkpoint)
 
     def _check_signer(self, note: Note, checkpoint: Checkpoint, place: str) -> None:
         try:
@@ -191,7 +203,7 @@ class SignedChecks:
                 self.faults.append(f"{place} is damaged: {error}")
         if self._newest is not None and size == self.newest_size:
             notes.append((self._newest, newest_path(self._path)))
-        return notes
+        return [*notes, *self.witnesses.note_at(size, self._path)]
 
     # -- when the log was read --
 
