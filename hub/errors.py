@@ -68,6 +68,7 @@ __all__ = (
     "StoreUnavailable",
     "TargetGone",
     "TaskNotCompleted",
+    "TimestampFailed",
     "WitnessDisagrees",
     "WitnessFailed",
 )
@@ -425,6 +426,13 @@ class WitnessDisagrees(WitnessFailed):
     def __init__(self, message: str, *, size: int) -> None:
         super().__init__(message)
         self.size = size
+
+
+class TimestampFailed(OperatorError):
+    """A timestamping authority has not stamped a checkpoint: it is away, refuses, or what it answered does not hold.
+
+    The log asks it again, and goes on.
+    """
 
 
 class NotWitnessed(OperatorError):

@@ -157,12 +157,16 @@ def verify(
     ] = None,
     witness: Annotated[
         tuple[str, ...],
-        Parameter(help="The verifier key of a witness that you trust, or a file with it. May be given again."),
+        Parameter(help="The verifier key of a witness that you trust, or a file with it. Can be repeated."),
     ] = (),
     witness_quorum: Annotated[
         int | None,
         Parameter(validator=Number(gte=1), help="How many of them have to have seen the log; by default all."),
     ] = None,
+    timestamp_cert: Annotated[
+        tuple[Path, ...],
+        Parameter(help="A file with the root certificate of a timestamping authority, as PEM. Can be repeated."),
+    ] = (),
     gap_max: Annotated[
         float | None, Parameter(help="How many seconds may be between two records at most.", validator=Number(gt=0))
     ] = None,
@@ -197,6 +201,7 @@ def verify(
                 "--since-checkpoint": since_checkpoint,
                 "--witness": witness or None,
                 "--witness-quorum": witness_quorum,
+                "--timestamp-cert": timestamp_cert or None,
                 "--gap-max": gap_max,
                 "--state": state,
                 "--all": every_fault or None,
@@ -210,6 +215,7 @@ def verify(
         since_checkpoint=since_checkpoint,
         witnesses=witness,
         witness_quorum=witness_quorum,
+        timestamp_certs=timestamp_cert,
         gap_max=gap_max,
         all_faults=every_fault,
         state=state,

@@ -89,7 +89,7 @@ class _Handing:
         if self.old is None:
             newest = await store.read_bytes(f"{path}/checkpoint")
             return newest is not None and Note.parse(newest).signed_by(self.new.vkey)
-        archived = [f"{path}/checkpoints/{each}" for each in await store.list(f"{path}/checkpoints")]
+        archived = [f"{path}/checkpoints/{each}" for each in await store.list(f"{path}/checkpoints") if each.isdigit()]
         contents = [await store.read_bytes(name) for name in (f"{path}/checkpoint", *archived)]
         chain = KeyChain(self.old.vkey, [Note.parse(each) for each in contents if each is not None])
         return len(chain.epochs) > 1 and chain.key == self.new.vkey

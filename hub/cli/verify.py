@@ -49,6 +49,7 @@ class Expectations:
     since_checkpoint: Path | None = None
     witnesses: tuple[str, ...] = ()
     witness_quorum: int | None = None
+    timestamp_certs: tuple[Path, ...] = ()
     gap_max: float | None = None
     all_faults: bool = False
     state: Path | None = None
@@ -58,7 +59,7 @@ async def verify(target: str, *, log: str | None, expected: Expectations, as_jso
     """Print what is known of a log. Raises :class:`NotVerified` if a verdict on it fails."""
     state = _state_of(expected.state)
     since = None if expected.since_checkpoint is None else _read(expected.since_checkpoint, "--since-checkpoint")
-    vkey, witnesses = await anyio.to_thread.run_sync(_keys, expected)  # an option may name a file
+    vkey, witnesses, certificates = await anyio.to_thread.run_sync(_keys, expected)  # an option may name a file
     store = open_target(target, READING_SECONDS)
     try:
         verification = await examine(
@@ -70,6 +71,7 @@ async def verify(target: str, *, log: str | None, expected: Expectations, as_jso
             expect_checkpoint=since,
             witnesses=witnesses,
             witness_quorum=expected.witness_quorum,
+            timestamp_certificates=certificates,
             gap_seconds_max=expected.gap_max,
             all_faults=expected.all_faults,
             state=state,
@@ -113,9 +115,10 @@ def _keep(file: Path, state: VerifierState) -> None:
         raise CommandFailed(f"--state {file}: cannot be written ({error.strerror})") from error
 
 
-def _keys(expected: Expectations) -> tuple[VerifierKey | None, list[VerifierKey]]:
+def _keys(expected: Expectations) -> tuple[VerifierKey | None, list[VerifierKey], list[str]]:
     vkey = None if expected.vkey is None else _key(expected.vkey)
-    return vkey, [_key(each, "--witness") for each in expected.witnesses]
+    certificates = [_read(each, "--timestamp-cert") for each in expected.timestamp_certs]
+    return vkey, [_key(each, "--witness") for each in expected.witnesses], certificates
 
 
 def _key(text: str, option: str = "--vkey") -> VerifierKey:

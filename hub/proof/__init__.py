@@ -17,6 +17,7 @@ from .note import Checkpoint, Note, NoteSignature, VerifierKey
 from .signer import FunctionSigner, KeySigner, Signer, SigningRequest, as_signer, wipe_key
 from .sockets import SocketSigner
 from .tiles import ENTRY_BYTES_MAX, bundle, tile_path, tile_widths, unbundled
+from .timestamps import Timestamp, Timestamper, check_timestamp
 from .tree import (
     EMPTY_ROOT,
     TILE_WIDTH,
@@ -56,6 +57,8 @@ __all__ = (
     "SigningRequest",
     "SocketSigner",
     "StoreWitness",
+    "Timestamp",
+    "Timestamper",
     "Tree",
     "TreeHashes",
     "VerifierKey",
@@ -67,6 +70,7 @@ __all__ = (
     "WitnessServer",
     "as_signer",
     "bundle",
+    "check_timestamp",
     "consistency_ranges",
     "cosignatures",
     "handover_line",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
 from hubwire.errors import CheckpointInvalid, ConfigurationError, LogDamaged
@@ -25,6 +27,7 @@ class Asked:
     all_faults: bool = False
     state: VerifierState | None = None
     witnesses: TrustedWitnesses = NO_WITNESSES
+    timestamp_roots: tuple[Any, ...] = ()
 
 
 def checked_keys(vkey: object, expected: object) -> tuple[VerifierKey | None, Note | None]:

@@ -115,11 +115,8 @@ class Findings:
             head=checks.head,
             integrity=self._integrity(),
             completeness=self._completeness(expect_records),
-            signer=self._signed.witnesses.added_to(
-                self._signed.verdict(checks.records, is_damaged=self.is_damaged),
-                checks.records,
-                self._path,
-                is_damaged=self.is_damaged,
+            signer=self._signed.whole_verdict(
+                checks.records, is_damaged=self.is_damaged, is_partial=self._state is not None
             ),
             notes=tuple(self._notes()),
             state=None if self.is_damaged or self.integrity.count else self._next_state(),

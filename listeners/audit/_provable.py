@@ -18,6 +18,7 @@ from ._redaction import Redaction
 from ._signing import Signing, read_newest
 
 if TYPE_CHECKING:
+    from ._timestamping import Timestamping
     from ._witnessing import Witnessing
 
 __all__ = ("Provable", "Signature")
@@ -36,9 +37,13 @@ def policy_of(witnesses: object, signer: object) -> WitnessPolicy | None:
 class Signature:
     """The signing of a log, if it has a signer. What is not asked for is not imported, and costs nothing."""
 
-    def __init__(self, signer: object, seconds: object, witnesses: object = None) -> None:
+    def __init__(self, signer: object, seconds: object, witnesses: object = None, timestamper: object = None) -> None:
         self.signing: Signing | None = None
         self.witnessing: Witnessing | None = None
+        self.timestamping: Timestamping | None = None
+        self._timestamper = timestamper
+        if timestamper is not None and signer is None:
+            raise ConfigurationError("timestamper stamps signed checkpoints: give the log a signer, too")
         self._signer = signer
         self._policy = policy_of(witnesses, signer)
         self._store: KnowledgeStore | None = None
@@ -63,7 +68,13 @@ class Signature:
         if self._policy is not None:
             from ._witnessing import Witnessing  # noqa: PLC0415 - few logs have witnesses
 
-            self.witnessing = self.signing.witnessing = Witnessing(self._policy, self.signing, log, clock, redact)
+            self.witnessing = Witnessing(self._policy, self.signing, log, clock, redact)
+            self.signing.on_signed.append(self.witnessing)
+        if self._timestamper is not None:
+            from ._timestamping import Timestamping, timestamper_of  # noqa: PLC0415 - few logs are timestamped
+
+            self.timestamping = Timestamping(timestamper_of(self._timestamper), store, log)
+            self.signing.on_signed.append(self.timestamping)
 
     @property
     def admit(self) -> Callable[[], Awaitable[None]] | None:
@@ -105,7 +116,8 @@ class Signature:
         """Why the newest records are not signed; None if all is well."""
         signing = self.signing
         if signing is None or signing.failure is None:
-            return None if self.witnessing is None else self.witnessing.problem
+            others = (each.problem for each in (self.witnessing, self.timestamping) if each is not None)
+            return next((each for each in others if each is not None), None)
         return (
             f"cannot sign the log {signing.path}: {signing.failure}; its newest records are stored, and can be changed"
             " by who can write to the store, until that works again"
@@ -117,6 +129,8 @@ class Signature:
             await self.signing.close(seconds)
         if self.witnessing is not None:
             await self.witnessing.close(seconds)
+        if self.timestamping is not None:
+            await self.timestamping.close(seconds)
 
 
 class Provable:
@@ -160,6 +174,12 @@ class Provable:
         """How many calls of witnesses have failed; each is asked again."""
         witnessing = self._signature.witnessing
         return 0 if witnessing is None else witnessing.errors
+
+    @property
+    def timestamp_errors(self) -> int:
+        """How many times a checkpoint was not timestamped; the newest one is tried again."""
+        timestamping = self._signature.timestamping
+        return 0 if timestamping is None else timestamping.errors
 
     async def witnessed(self, index: int | None = None, *, seconds: float = 30.0) -> Note:
         """Wait until enough witnesses have seen the record numbered ``index``, by default all that is stored now.

@@ -12,6 +12,7 @@ from hubwire.proof import Checkpoint, KeyChain, Note, Tree, TreeHashes, Verifier
 
 from ._signing import archived_path, newest_path
 from ._state import VerifierState
+from ._timestamped import TimestampChecks
 from ._verdicts import Outcome, Verdict
 from ._witnessed import NO_WITNESSES, TrustedWitnesses, WitnessChecks
 
@@ -56,6 +57,7 @@ class SignedChecks:
         vkey: VerifierKey | None,
         expected: Note | None,
         witnesses: TrustedWitnesses = NO_WITNESSES,
+        timestamp_roots: tuple[Any, ...] = (),
     ) -> None:
         self.faults: list[str] = []
         """Of integrity."""
@@ -69,6 +71,7 @@ class SignedChecks:
         """Whether the log has the root of the checkpoint that is expected; None before it has as many records."""
         self.expected: Checkpoint | None = None if expected is None else Checkpoint.parse(expected.text)
         self.trust = Trust(vkey)
+        self.timestamps = TimestampChecks(store, timestamp_roots)
         self.witnesses = WitnessChecks(witnesses, None if vkey is None else vkey.name)
         self._vkey = vkey
         self._store = store
@@ -117,11 +120,9 @@ class SignedChecks:
         await self.add(())  # a checkpoint of just the records that are not read again
 
     async def _archived(self) -> list[int]:
-        return [
-            int(name)
-            for name in await self._store.list(f"{self._path}/checkpoints")
-            if name.isascii() and name.isdigit()
-        ]
+        names = await self._store.list(f"{self._path}/checkpoints")
+        self.timestamps.there = sum(name.endswith(".tsr") for name in names)
+        return [int(name) for name in names if name.isascii() and name.isdigit()]
 
     async def _tree_before(self, first: int) -> Tree | None:
         if not first:
@@ -179,6 +180,8 @@ class SignedChecks:
             elif self._vkey is not None:
                 self._check_signer(note, checkpoint, place)
                 self.witnesses.met(note, checkpoint)
+                if place.endswith(f"{size:020}"):
+                    await self.timestamps.met(note, checkpoint, place)
 
     def _check_signer(self, note: Note, checkpoint: Checkpoint, place: str) -> None:
         try:
@@ -206,6 +209,12 @@ class SignedChecks:
         return [*notes, *self.witnesses.note_at(size, self._path)]
 
     # -- when the log was read --
+
+    def whole_verdict(self, records: int, *, is_damaged: bool, is_partial: bool) -> Verdict:
+        """Return who has signed how much, who has witnessed it, and when it was stamped."""
+        verdict = self.verdict(records, is_damaged=is_damaged)
+        verdict = self.witnesses.added_to(verdict, records, self._path, is_damaged=is_damaged)
+        return self.timestamps.added_to(verdict, self._path, is_partial=is_damaged or is_partial)
 
     @property
     def expected_size(self) -> int | None:

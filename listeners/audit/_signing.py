@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import anyio
 import attrs
@@ -37,9 +37,6 @@ from hubwire.proof import (
 from ._growing import GrowingTree
 from ._guests import CALL_SECONDS_MAX, Worker
 from ._one_by_one import OneByOne
-
-if TYPE_CHECKING:
-    from ._witnessing import Witnessing
 
 __all__ = ("Signing", "archived_path", "newest_path", "read_newest", "witnessed_path")
 
@@ -79,6 +76,13 @@ async def read_newest(store: KnowledgeStore, path: str) -> tuple[Note, Checkpoin
         raise CheckpointInvalid(f"{newest_path(path)} is damaged: {error}") from error
 
 
+class Teller(Protocol):
+    """What is told of each checkpoint that is stored."""
+
+    def signed(self, note: Note, checkpoint: Checkpoint, *, is_archived: bool) -> None:
+        """Take it. It must not wait."""
+
+
 @attrs.frozen
 class _Archived:
     """The last checkpoint that was put aside."""
@@ -108,7 +112,7 @@ class Signing:
         """That checkpoint, if it hands over to the present key."""
         self._note: Note | None = None
         """The newest checkpoint as it is stored, with what witnesses have added to it."""
-        self.witnessing: Witnessing | None = None
+        self.on_signed: list[Teller] = []
         """What is told of each checkpoint that is stored."""
         self.refusal: LogRolledBack | None = None
         """Why nothing more is signed: witnesses know another history of the log."""
@@ -261,8 +265,8 @@ class Signing:
             return note
 
     def _tell(self, note: Note, checkpoint: Checkpoint, *, is_archived: bool) -> None:
-        if self.witnessing is not None:
-            self.witnessing.signed(note, checkpoint, is_archived=is_archived)
+        for each in self.on_signed:
+            each.signed(note, checkpoint, is_archived=is_archived)
 
     async def cosigned(self, note: Note, signatures: Sequence[NoteSignature], *, is_enough: bool) -> Note:
         """Add what witnesses have signed to a checkpoint, wherever it is stored; return it with all that it has.

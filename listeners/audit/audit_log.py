@@ -36,12 +36,13 @@ from .verify import verify
 
 if TYPE_CHECKING:
     from hubwire import Attachment
-    from hubwire.proof import CheckpointWitness, Signer, WitnessPolicy
+    from hubwire.proof import CheckpointWitness, Signer, Timestamper, WitnessPolicy
     from hubwire.redaction import Redactor
 else:
     Attachment = late_type("hubwire", "Attachment")
     CheckpointWitness = late_type("hubwire.proof", "CheckpointWitness")
     Signer = late_type("hubwire.proof", "Signer")
+    Timestamper = late_type("hubwire.proof", "Timestamper")
     WitnessPolicy = late_type("hubwire.proof", "WitnessPolicy")
     Redactor = late_type("hubwire.redaction", "Redactor")
 
@@ -91,7 +92,8 @@ class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
     is refused: :class:`~hubwire.errors.LogRolledBack`. A signer that fails stops nothing: the log tries again, and its
     hub is not healthy meanwhile. ``witnesses`` are told of these checkpoints, so that the log cannot have another
     history later: a :class:`~hubwire.proof.WitnessPolicy`, or a list of witnesses, of which one is enough then. They
-    never hold up an append, unless the policy is a closed one.
+    never hold up an append, unless the policy is a closed one. ``timestamper`` has those checkpoints stamped by an
+    authority that the log keeps for good: one an hour, one for each segment, those of :meth:`checkpoint`, and the last.
 
     The store is not used before the first call. Arguments that cannot be raise
     :class:`~hubwire.errors.ConfigurationError`; the other errors are those of :class:`hubwire.log.Log`:
@@ -117,6 +119,7 @@ class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
         signer: Signer | None = None,
         checkpoint_seconds: float = 1.0,
         witnesses: WitnessPolicy | Sequence[CheckpointWitness] | None = None,
+        timestamper: Timestamper | None = None,
         close_seconds_max: float = 2.0,
     ) -> None:
         if type(path) is not str:
@@ -131,7 +134,7 @@ class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
         self._clock = clock_of(clock)
         self._subscribers = Subscribers(self._store, self.path)
         self._close_seconds_max = _arguments.seconds("close_seconds_max", close_seconds_max)
-        self._signature = Signature(signer, checkpoint_seconds, witnesses)
+        self._signature = Signature(signer, checkpoint_seconds, witnesses, timestamper)
         is_plain = on_head is None and retention is None and indexed is False
         self._log = Log(
             self._store,

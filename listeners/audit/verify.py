@@ -26,6 +26,7 @@ from ._promise import Coverage, Promise
 from ._records import RecordChecks, RecordHead, at_byte, fields_of
 from ._signed import SignedChecks
 from ._state import VerifierState
+from ._timestamped import roots_of
 from ._verdicts import Verification
 from ._witnessed import witnesses_of
 from .blobs import blob_of
@@ -51,6 +52,7 @@ async def verify(
     expect_checkpoint: Note | str | bytes | None = None,
     witnesses: Iterable[VerifierKey | str] = (),
     witness_quorum: int | None = None,
+    timestamp_certificates: Iterable[str | bytes] = (),
 ) -> Verification:
     """Examine a log, as :func:`examine` does; return what it holds if no verdict on it fails.
 
@@ -66,6 +68,7 @@ async def verify(
         expect_checkpoint=expect_checkpoint,
         witnesses=witnesses,
         witness_quorum=witness_quorum,
+        timestamp_certificates=timestamp_certificates,
     )
     verification.check()
     return verification
@@ -82,6 +85,7 @@ async def examine(
     expect_checkpoint: Note | str | bytes | None = None,
     witnesses: Iterable[VerifierKey | str] = (),
     witness_quorum: int | None = None,
+    timestamp_certificates: Iterable[str | bytes] = (),
     gap_seconds_max: float | None = None,
     all_faults: bool = False,
     state: VerifierState | None = None,
@@ -107,7 +111,8 @@ async def examine(
     a longer gap is time of which the log knows nothing, and needs a reason.
     ``witnesses`` are the verifier keys of witnesses that the reader trusts, and ``witness_quorum`` how many of them
     have to have seen the log, by default all: the verdict on the signer says up to which record they have, and when.
-    What they have seen cannot have been written anew since, also not by who has the key.
+    What they have seen cannot have been written anew since, also not by who has the key. ``timestamp_certificates`` are
+    PEM texts with the roots of a timestamping authority: all timestamps of the log that are met have to hold by them.
     ``all_faults`` goes on behind a damaged record and names all of them, up to a thousand; not only the first.
 
     ``state`` is the :attr:`Verification.state` of an earlier examination, kept by who verifies: only what came since is
@@ -143,6 +148,7 @@ async def examine(
         all_faults,
         checked_state(state, path),
         witnesses_of(witnesses, witness_quorum, vkey),
+        roots_of(timestamp_certificates),
     )
     knowledge, beside = store_for(store), None if journal is None else normalize_path(journal)
     attempts = 1
@@ -182,7 +188,7 @@ class _Examination:
         self._coverage = Coverage()
         self._asked = asked
         self._gaps = Gaps(path, asked.gap_seconds_max)
-        self._signed = SignedChecks(store, path, asked.vkey, asked.checkpoint, asked.witnesses)
+        self._signed = SignedChecks(store, path, asked.vkey, asked.checkpoint, asked.witnesses, asked.timestamp_roots)
         self.findings = Findings(path, asked, self._coverage, self._blobs, self._journal, self._signed, self._gaps)
 
     async def read(self) -> None:
