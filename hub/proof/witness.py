@@ -148,7 +148,11 @@ class WitnessState:
 def _directory(path: object) -> Path:
     given = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
     if type(given) is not str or not given or "\0" in given:
-        raise ConfigurationError(f"the state of a witness is a directory, not {path!r:.80}")
+        raise ConfigurationError(
+            f"the state of a witness is a directory, not {path!r:.80}"
+            if type(path) is str
+            else "the state of a witness is a directory, named by text or a path"
+        )
     return Path(given)
 
 
