@@ -16,10 +16,16 @@ from ..errors import CheckpointInvalid
 from .note import COSIGNATURE, Note, NoteSignature, VerifierKey
 from .signer import PrivateKey
 
-__all__ = ("Cosignature", "WitnessKey", "as_witness_key", "cosignatures", "with_cosignatures")
+__all__ = ("Cosignature", "WitnessKey", "as_witness_key", "cosignatures", "shown", "with_cosignatures")
 
 _SECONDS_BYTES = 8
 _SECONDS_MAX = (1 << 63) - 1
+
+
+def shown(value: object) -> str:
+    """Return a value of a caller's as an error can show it: its own text may raise."""
+    is_plain = type(value) in (float, bool, str) or (type(value) is int and -_SECONDS_MAX <= value <= _SECONDS_MAX)
+    return f"{value!r:.80}" if is_plain else type(value).__name__
 
 
 class WitnessKey(PrivateKey):
@@ -33,7 +39,7 @@ class WitnessKey(PrivateKey):
     def cosign(self, text: str, seconds: int) -> NoteSignature:
         """Return the cosignature over the text of a checkpoint, made at so many seconds after 1970."""
         if type(seconds) is not int or not 0 <= seconds <= _SECONDS_MAX:
-            raise CheckpointInvalid(f"cosign(): seconds is a number of seconds since 1970, not {seconds!r:.40}")
+            raise CheckpointInvalid(f"cosign(): seconds is a number of seconds since 1970, not {shown(seconds)}")
         made = self._private.sign(b"cosignature/v1\ntime %d\n" % seconds + text.encode())
         return NoteSignature(self.vkey.name, self.vkey.id, seconds.to_bytes(_SECONDS_BYTES, "big") + made)
 

@@ -16,6 +16,7 @@ import attrs
 from .._values import Value
 from ..errors import ConfigurationError, ProofInvalid, TimestampFailed
 from ._der import with_sorted_certificates
+from .cosigning import shown
 from .note import Checkpoint, Note
 from .posting import NoAnswer, address_of, post
 
@@ -149,7 +150,7 @@ class Timestamper:
         self._roots = certificates_of("Timestamper()", certificates)
         for name, value in (("interval_seconds", interval_seconds), ("seconds_max", seconds_max)):
             if type(value) not in (int, float) or not 0 <= value <= 31_536_000 or (name == "seconds_max" and not value):
-                raise ConfigurationError(f"Timestamper(): {name} is a number of seconds, not {value!r:.40}")
+                raise ConfigurationError(f"Timestamper(): {name} is a number of seconds, not {shown(value)}")
         if ssl_context is not None and not hasattr(ssl_context, "wrap_bio"):
             raise ConfigurationError(f"Timestamper(): ssl_context is an SSLContext, not {type(ssl_context).__name__}")
         self.interval_seconds: float = float(interval_seconds)

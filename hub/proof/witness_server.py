@@ -14,6 +14,7 @@ import anyio
 
 from ..errors import ConfigurationError
 from ..own_log import OwnLog
+from .cosigning import shown
 from .http_witness import ADD_CHECKPOINT
 from .note import VerifierKey
 from .witness import SUBMISSION_BYTES_MAX, Witness, WitnessAnswer
@@ -79,9 +80,9 @@ class WitnessServer:
         ``port`` 0 takes a free one. Raises :class:`~hubwire.errors.ConfigurationError`.
         """
         if type(host) is not str or not host or not host.isprintable():
-            raise ConfigurationError(f"WitnessServer(): host is an address of this machine, not {_shown(host)}")
+            raise ConfigurationError(f"WitnessServer(): host is an address of this machine, not {shown(host)}")
         if type(port) is not int or not 0 <= port <= 65_535:
-            raise ConfigurationError(f"WitnessServer(): port is a number from 0 to 65,535, not {_shown(port)}")
+            raise ConfigurationError(f"WitnessServer(): port is a number from 0 to 65,535, not {shown(port)}")
         self._host, self._port = host, port
         self.witness: Witness = Witness(key, state, logs, begins=begins, clock=clock)
         """What answers."""
@@ -178,10 +179,6 @@ class WitnessServer:
         if method != b"POST":
             return WitnessAnswer(405, "post a checkpoint here\n")
         return await self.witness.add_checkpoint(body)
-
-
-def _shown(value: object) -> str:
-    return f"{value!r:.80}" if type(value) in (int, str) else type(value).__name__
 
 
 def _send(writer: asyncio.StreamWriter, answer: WitnessAnswer, *, is_last: bool) -> None:

@@ -16,7 +16,7 @@ import attrs
 from .._values import Value
 from ..errors import CheckpointInvalid, ConfigurationError, WitnessDisagrees, WitnessFailed
 from ..ports import KnowledgeStore, normalize_path
-from .cosigning import as_witness_key
+from .cosigning import as_witness_key, shown
 from .note import Checkpoint, Note, NoteSignature, VerifierKey
 from .tree import is_consistent
 
@@ -106,14 +106,14 @@ class WitnessPolicy(Value):
         if type(quorum) is not int or not 1 <= quorum <= len(found):
             raise ConfigurationError(
                 f"WitnessPolicy(): quorum is how many of the {len(found)} witnesses are enough, from 1 on, not"
-                f" {_shown(quorum)}"
+                f" {shown(quorum)}"
             )
         if type(on_missing) is not str or on_missing not in ("open", "closed"):
-            raise ConfigurationError(f"WitnessPolicy(): on_missing is 'open' or 'closed', not {_shown(on_missing)}")
+            raise ConfigurationError(f"WitnessPolicy(): on_missing is 'open' or 'closed', not {shown(on_missing)}")
         given = {"grace_seconds": grace_seconds, "interval_seconds": interval_seconds, "seconds_max": seconds_max}
         for name, value in given.items():
             if type(value) not in (int, float) or not 0 <= value < math.inf or (name == "seconds_max" and not value):
-                raise ConfigurationError(f"WitnessPolicy(): {name} is a number of seconds, not {_shown(value)}")
+                raise ConfigurationError(f"WitnessPolicy(): {name} is a number of seconds, not {shown(value)}")
         self.__attrs_init__(found, quorum, on_missing, *map(float, given.values()))  # type: ignore[attr-defined]
 
 
@@ -143,10 +143,6 @@ def _name_of(witness: Any, wanted: str) -> str:
     if vkey is not None:
         as_witness_key(vkey)
     return name
-
-
-def _shown(value: object) -> str:
-    return f"{value!r:.80}" if type(value) in (int, float, str, bool) else type(value).__name__
 
 
 def checked_name(call: str, name: object) -> str:

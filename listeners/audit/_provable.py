@@ -9,6 +9,7 @@ from hubwire.errors import ConfigurationError
 from hubwire.log import Log
 from hubwire.ports import Clock, KnowledgeStore
 from hubwire.proof import InclusionProof, Note, Signer, VerifierKey, WitnessPolicy
+from hubwire.proof.cosigning import shown
 
 from . import _arguments
 from ._growing import GrowingTree
@@ -193,7 +194,7 @@ class Provable:
         if witnessing is None or signing is None:
             raise ConfigurationError(f"witnessed(): the log {self.path} has no witnesses; AuditLog(witnesses=...)")
         if index is not None and (type(index) is not int or index < 0):
-            raise ConfigurationError(f"witnessed(): index is the number of a record, not {index!r:.40}")
+            raise ConfigurationError(f"witnessed(): index is the number of a record, not {shown(index)}")
         seconds = _arguments.seconds("witnessed(): seconds", seconds)
         await signing.ready()
         records = self._log.records if index is None else index + 1

@@ -10,7 +10,7 @@ import attrs
 from hubwire.errors import CheckpointInvalid, ConfigurationError
 from hubwire.ports import KnowledgeStore
 from hubwire.proof import Checkpoint, Note, VerifierKey, cosignatures
-from hubwire.proof.cosigning import as_witness_key
+from hubwire.proof.cosigning import as_witness_key, shown
 
 from ._signing import witnessed_path
 from ._verdicts import Outcome, Verdict
@@ -49,9 +49,8 @@ def witnesses_of(witnesses: object, quorum: object, vkey: object) -> TrustedWitn
     elif not keys:
         raise ConfigurationError("witness_quorum is how many witnesses have to have seen the log: name them, too")
     if type(quorum) is not int or not min(1, len(keys)) <= quorum <= len(keys):
-        shown = f"{quorum!r:.40}" if type(quorum) is int else type(quorum).__name__
         raise ConfigurationError(
-            f"witness_quorum is a number from 1 to that of the witnesses, {len(keys)}, not {shown}"
+            f"witness_quorum is a number from 1 to that of the witnesses, {len(keys)}, not {shown(quorum)}"
         )
     if keys and vkey is None:
         raise ConfigurationError("witnesses have seen the log of a key: give its verifier key, too")
