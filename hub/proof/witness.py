@@ -254,8 +254,11 @@ class Witness:
             return WitnessAnswer(400, "the old size is above that of the checkpoint\n")
         async with self._one_by_one:
             # What is kept has to be what is remembered: a client that goes away must not leave it half done.
+            answer: WitnessAnswer | None = None
             with anyio.CancelScope(shield=True):
-                return await self._cosigned(old, proof, checkpoint, Note(note.text, tuple(signed)))
+                answer = await self._cosigned(old, proof, checkpoint, Note(note.text, tuple(signed)))
+            assert answer is not None
+            return answer
 
     async def _cosigned(self, old: int, proof: Sequence[bytes], checkpoint: Checkpoint, note: Note) -> WitnessAnswer:
         origin, size = checkpoint.origin, self._size(checkpoint.origin)

@@ -114,14 +114,14 @@ class WitnessPolicy(Value):
         for name, value in given.items():
             if type(value) not in (int, float) or not 0 <= value < math.inf or (name == "seconds_max" and not value):
                 raise ConfigurationError(f"WitnessPolicy(): {name} is a number of seconds, not {shown(value)}")
-        self.__attrs_init__(found, quorum, on_missing, *map(float, given.values()))  # type: ignore[attr-defined]
+        self.__attrs_init__(found, quorum, on_missing, *map(float, given.values()))
 
 
-def _witnesses_of(given: object) -> tuple[CheckpointWitness, ...]:
+def _witnesses_of(given: Any) -> tuple[CheckpointWitness, ...]:
     wanted = "witnesses are a list of one or more, such as [HttpWitness(url, vkey)]"
     if type(given) not in (list, tuple, set, frozenset):
         raise ConfigurationError(f"WitnessPolicy(): {wanted}, not {type(given).__name__}")
-    found = tuple(given)  # type: ignore[call-overload]
+    found: tuple[CheckpointWitness, ...] = tuple(given)
     if not 0 < len(found) <= _WITNESSES_MAX:
         raise ConfigurationError(f"WitnessPolicy(): {wanted}, and at most {_WITNESSES_MAX}; these are {len(found)}")
     names = [_name_of(each, wanted) for each in found]
