@@ -235,7 +235,7 @@ class Witnessing:
 
     def _disagreed(self, told: _Told, error: WitnessDisagrees) -> None:
         told.disagrees = True
-        _log.failure("a witness knows another history of an audit log", error, log=self._log.path, witness=told.name)
+        _log.failure("a witness knows another history of an audit log", log=self._log.path, why=str(error))
         if sum(each.disagrees for each in self._told) >= self.policy.quorum:
             self._signing.refusal = LogRolledBack(f"{error}. No more checkpoint is signed", path=self._log.path)
 
@@ -249,7 +249,7 @@ class Witnessing:
         if not is_over and left >= self.policy.quorum:
             return
         outage.is_declared = True
-        _log.failure("an audit log is not witnessed", None, log=self._log.path, why=self._why())
+        _log.failure("an audit log is not witnessed", log=self._log.path, why=self._why())
         fields = {
             "since": outage.begun_at,
             "records": outage.begun_records,
@@ -309,6 +309,8 @@ class Witnessing:
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while self.witnessed is None or Checkpoint.parse(self.witnessed.text).size < records:
+            if self._signing.refusal is not None:
+                raise self._signing.refusal
             if self._signing.newest is None or self._signing.newest.size < records:
                 await self._signing.sign()
             if loop.time() >= end:
