@@ -114,7 +114,7 @@ class Signing:
         """The newest checkpoint as it is stored, with what witnesses have added to it."""
         self.on_signed: list[Teller] = []
         """What is told of each checkpoint that is stored."""
-        self.refusal: LogRolledBack | None = None
+        self.refusal: str | None = None
         """Why nothing more is signed: witnesses know another history of the log."""
         self.handing_over = OneByOne()
         """Entered by who changes the key."""
@@ -237,8 +237,7 @@ class Signing:
         """
         async with self._one_by_one:
             await self._ready()
-            if self.refusal is not None:
-                raise self.refusal
+            self.check_not_refused()
             await self._log.check()
             growing, segment = self.growing, self._log.segment
             tree = growing.tree
@@ -263,6 +262,11 @@ class Signing:
             self.failure = None
             self._tell(note, checkpoint, is_archived=is_due)
             return note
+
+    def check_not_refused(self) -> None:
+        """Raise :class:`~hubwire.errors.LogRolledBack` if witnesses know another history of the log."""
+        if self.refusal is not None:
+            raise LogRolledBack(self.refusal, path=self._log.path)
 
     def _tell(self, note: Note, checkpoint: Checkpoint, *, is_archived: bool) -> None:
         for each in self.on_signed:

@@ -10,7 +10,7 @@ import anyio
 import attrs
 
 from hubwire.clock import timestamp
-from hubwire.errors import LogRolledBack, NotWitnessed, WitnessDisagrees, WitnessFailed
+from hubwire.errors import NotWitnessed, WitnessDisagrees, WitnessFailed
 from hubwire.guests import GuestTask
 from hubwire.log import Log
 from hubwire.own_log import OwnLog
@@ -237,7 +237,7 @@ class Witnessing:
         told.disagrees = True
         _log.failure("a witness knows another history of an audit log", log=self._log.path, why=str(error))
         if sum(each.disagrees for each in self._told) >= self.policy.quorum:
-            self._signing.refusal = LogRolledBack(f"{error}. No more checkpoint is signed", path=self._log.path)
+            self._signing.refusal = f"{error}. No more checkpoint is signed"
 
     async def _look_at_outage(self) -> None:
         """Say once that the log is not witnessed, when it was so for long enough; or will not be."""
@@ -309,8 +309,7 @@ class Witnessing:
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while self.witnessed is None or Checkpoint.parse(self.witnessed.text).size < records:
-            if self._signing.refusal is not None:
-                raise self._signing.refusal
+            self._signing.check_not_refused()
             if self._signing.newest is None or self._signing.newest.size < records:
                 await self._signing.sign()
             if loop.time() >= end:
