@@ -326,11 +326,13 @@ class Witnessing:
     async def close(self, seconds: float) -> None:
         """Have the last checkpoint seen, in so many seconds at most."""
         self._stop_timer()
-        await self._worker.finish(seconds)
-        self._hurried_at = float("-inf")
-        if self._outage.since is not None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        is_done = await self._worker.finish(seconds)
+        if is_done and self._outage.since is not None:
+            self._hurried_at = float("-inf")
             self._hurry()
-            await self._worker.finish(seconds)
+            await self._worker.finish(max(end - loop.time(), 0))
         self._stop_timer()
         self._newest = None
         self._outage.end()
