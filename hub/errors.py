@@ -52,6 +52,7 @@ __all__ = (
     "NewerVersion",
     "NotApproved",
     "NotFound",
+    "NotWitnessed",
     "OperatorError",
     "Overloaded",
     "PartialBatch",
@@ -67,6 +68,9 @@ __all__ = (
     "StoreUnavailable",
     "TargetGone",
     "TaskNotCompleted",
+    "TimestampFailed",
+    "WitnessDisagrees",
+    "WitnessFailed",
 )
 
 
@@ -405,6 +409,38 @@ class JournalBehind(StoreError):
 
 class SigningFailed(OperatorError):
     """A checkpoint was not signed: its signer failed, or returned what is no signature. The log itself goes on."""
+
+
+class WitnessFailed(OperatorError):
+    """A witness has not taken note of a checkpoint: it is away, refuses, or has answered what is no cosignature.
+
+    The log asks it again; what it does without witnesses, its policy says.
+    """
+
+
+class WitnessDisagrees(WitnessFailed):
+    """A witness knows a log of that name from which this one does not go on: it was rolled back, changed or forked.
+
+    ``size`` is how many records the witness has seen. Give the hub the store with the newest records.
+    """
+
+    def __init__(self, message: str, *, size: int) -> None:
+        super().__init__(message)
+        self.size = size
+
+
+class TimestampFailed(OperatorError):
+    """A timestamping authority has not stamped a checkpoint: it is away, refuses, or what it answered does not hold.
+
+    The log asks it again, and goes on.
+    """
+
+
+class NotWitnessed(OperatorError):
+    """A record is not witnessed by as many as the log's policy wants, or was refused for that: it is not stored then.
+
+    See that the witnesses can be reached; the message says what each of them has said last.
+    """
 
 
 class HubFailed(OperatorError):

@@ -34,6 +34,7 @@ from .spool_app import hook, spool
 from .tail_app import tail
 from .tiles_app import tiles
 from .webhook_app import webhook
+from .witness_app import witness as witness_verb
 
 __all__ = ("run",)
 
@@ -158,6 +159,18 @@ def verify(
     since_checkpoint: Annotated[
         Path | None, Parameter(help="A file with a checkpoint of this log that was kept elsewhere.")
     ] = None,
+    witness: Annotated[
+        tuple[str, ...],
+        Parameter(help="The verifier key of a witness that you trust, or a file with it. Can be repeated."),
+    ] = (),
+    witness_quorum: Annotated[
+        int | None,
+        Parameter(validator=Number(gte=1), help="How many of them have to have seen the log; by default all."),
+    ] = None,
+    timestamp_cert: Annotated[
+        tuple[Path, ...],
+        Parameter(help="A file with the root certificate of a timestamping authority, as PEM. Can be repeated."),
+    ] = (),
     gap_max: Annotated[
         float | None, Parameter(help="How many seconds may be between two records at most.", validator=Number(gt=0))
     ] = None,
@@ -191,6 +204,9 @@ def verify(
                 "--expect-records": expect_records,
                 "--vkey": vkey,
                 "--since-checkpoint": since_checkpoint,
+                "--witness": witness or None,
+                "--witness-quorum": witness_quorum,
+                "--timestamp-cert": timestamp_cert or None,
                 "--gap-max": gap_max,
                 "--state": state,
                 "--all": every_fault or None,
@@ -203,6 +219,9 @@ def verify(
         records=expect_records,
         vkey=vkey,
         since_checkpoint=since_checkpoint,
+        witnesses=witness,
+        witness_quorum=witness_quorum,
+        timestamp_certs=timestamp_cert,
         gap_max=gap_max,
         all_faults=every_fault,
         state=state,
@@ -387,6 +406,7 @@ app.command(hook)
 app.command(sql)
 app.command(tiles)
 app.command(webhook)
+app.command(witness_verb, name="witness")
 app.command(completion_of(app))
 
 

@@ -9,9 +9,9 @@ import attrs
 
 from hubwire.listeners.audit import AuditLog
 
-from ..errors import AlreadyRunning, ConfigurationError
+from ..errors import AlreadyRunning, CheckpointInvalid, ConfigurationError
 from ..ports import KnowledgeStore
-from ..proof import Checkpoint, KeyChain, KeySigner, Note, wipe_key
+from ..proof import Checkpoint, KeyChain, KeySigner, Note, WitnessKey, wipe_key
 from .failures import CommandFailed
 from .output import complain, escape, plural, say
 from .prune import InUse, check_unused
@@ -22,9 +22,9 @@ __all__ = ("new", "rotate", "show")
 _BY = "hubwire keys rotate"
 
 
-def new(name: str, out: str) -> None:
+def new(name: str, out: str, *, is_witness: bool = False) -> None:
     """Make a key, and print the verifier key alone: it can be taken into a variable."""
-    key = KeySigner.new(name)
+    key = WitnessKey.new(name) if is_witness else KeySigner.new(name)
     key.to_file(out)
     say(str(key.vkey))
     complain(f"the key is in {escape(out)}, for its owner alone; the line above is the verifier key, for all who check")
@@ -32,7 +32,14 @@ def new(name: str, out: str) -> None:
 
 def show(file: str) -> None:
     """Print the verifier key of a key file."""
-    say(str(KeySigner.from_file(file).vkey))
+    try:
+        vkey = KeySigner.from_file(file).vkey
+    except CheckpointInvalid as error:
+        try:
+            vkey = WitnessKey.from_file(file).vkey
+        except CheckpointInvalid:
+            raise error from None
+    say(str(vkey))
 
 
 def rotate(old: str, target: str, *, to: str, reason: str | None, is_kept: bool, log: str | None) -> None:
@@ -82,7 +89,7 @@ class _Handing:
         if self.old is None:
             newest = await store.read_bytes(f"{path}/checkpoint")
             return newest is not None and Note.parse(newest).signed_by(self.new.vkey)
-        archived = [f"{path}/checkpoints/{each}" for each in await store.list(f"{path}/checkpoints")]
+        archived = [f"{path}/checkpoints/{each}" for each in await store.list(f"{path}/checkpoints") if each.isdigit()]
         contents = [await store.read_bytes(name) for name in (f"{path}/checkpoint", *archived)]
         chain = KeyChain(self.old.vkey, [Note.parse(each) for each in contents if each is not None])
         return len(chain.epochs) > 1 and chain.key == self.new.vkey

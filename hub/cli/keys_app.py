@@ -26,11 +26,12 @@ def new(
     /,
     *,
     out: Annotated[str, Parameter(allow_leading_hyphen=True, help="The new file for the key; it is never printed.")],
+    witness: Annotated[bool, Parameter(help="The key is for a witness of logs of others, not for a log.")] = False,
 ) -> None:
     """Make a key of Ed25519 for a log, in a new file of mode 0600, and print the verifier key for those who check."""
     from .keys import new
 
-    new(name, out)
+    new(name, out, is_witness=witness)
 
 
 @keys.command

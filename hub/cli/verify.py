@@ -47,6 +47,9 @@ class Expectations:
     records: int | None = None
     vkey: str | None = None
     since_checkpoint: Path | None = None
+    witnesses: tuple[str, ...] = ()
+    witness_quorum: int | None = None
+    timestamp_certs: tuple[Path, ...] = ()
     gap_max: float | None = None
     all_faults: bool = False
     state: Path | None = None
@@ -57,6 +60,7 @@ async def verify(
 ) -> None:
     """Print what is known of a log. Raises :class:`NotVerified` if a verdict on it fails."""
     state, since, vkey = await to_thread.run_sync(_files_of, expected)
+    witnesses, certificates = await to_thread.run_sync(_witnesses_of, expected)
     store = open_target(target, READING_SECONDS, archive=archive)
     try:
         verification = await examine(
@@ -66,6 +70,9 @@ async def verify(
             expect_records=expected.records,
             vkey=vkey,
             expect_checkpoint=since,
+            witnesses=witnesses,
+            witness_quorum=expected.witness_quorum,
+            timestamp_certificates=certificates,
             gap_seconds_max=expected.gap_max,
             all_faults=expected.all_faults,
             state=state,
@@ -119,13 +126,19 @@ def _keep(file: Path, state: VerifierState) -> None:
         raise CommandFailed(f"--state {file}: cannot be written ({error.strerror})") from error
 
 
-def _key(text: str) -> VerifierKey:
+def _witnesses_of(expected: Expectations) -> tuple[list[VerifierKey], list[str]]:
+    """Return the keys of witnesses, and the certificates; an option may name a file."""
+    certificates = [_read(each, "--timestamp-cert") for each in expected.timestamp_certs]
+    return [_key(each, "--witness") for each in expected.witnesses], certificates
+
+
+def _key(text: str, option: str = "--vkey") -> VerifierKey:
     """Return the key that an option is, or that is in the file which it names."""
     try:
         is_file = Path(text).is_file()
     except (OSError, ValueError):  # no file has such a name
         is_file = False
-    return VerifierKey.parse(_read(Path(text), "--vkey") if is_file else text)
+    return VerifierKey.parse(_read(Path(text), option) if is_file else text)
 
 
 def _read(file: Path, option: str) -> str:

@@ -32,6 +32,7 @@ OWN_KINDS = frozenset(
         "record.erased",
         "log.heartbeat",
         "log.forked",
+        "log.unwitnessed",
         _BATCH_BEGUN,
     }
 )

@@ -8,13 +8,16 @@ is pure; :class:`TreeHashes` is where the tree is kept; a :class:`Signer` signs.
 from __future__ import annotations
 
 from ..errors import CheckpointInvalid, HashesMissing, LogRolledBack, ProofInvalid
+from .cosigning import Cosignature, WitnessKey, cosignatures, with_cosignatures
 from .handover import KeyChain, handover_line, successor_of
 from .hashes import TreeHashes
+from .http_witness import HttpWitness
 from .inclusion import InclusionProof
 from .note import Checkpoint, Note, NoteSignature, VerifierKey
 from .signer import FunctionSigner, KeySigner, Signer, SigningRequest, as_signer, wipe_key
 from .sockets import SocketSigner
 from .tiles import ENTRY_BYTES_MAX, bundle, tile_path, tile_widths, unbundled
+from .timestamps import Timestamp, Timestamper, check_timestamp
 from .tree import (
     EMPTY_ROOT,
     TILE_WIDTH,
@@ -27,6 +30,9 @@ from .tree import (
     node_hash,
     subtrees,
 )
+from .witness import Witness, WitnessAnswer
+from .witness_server import WitnessServer
+from .witnesses import CheckpointWitness, FunctionWitness, StoreWitness, WitnessPolicy, WitnessRequest
 
 __all__ = (
     "EMPTY_ROOT",
@@ -34,8 +40,12 @@ __all__ = (
     "TILE_WIDTH",
     "Checkpoint",
     "CheckpointInvalid",
+    "CheckpointWitness",
+    "Cosignature",
     "FunctionSigner",
+    "FunctionWitness",
     "HashesMissing",
+    "HttpWitness",
     "InclusionProof",
     "KeyChain",
     "KeySigner",
@@ -46,12 +56,23 @@ __all__ = (
     "Signer",
     "SigningRequest",
     "SocketSigner",
+    "StoreWitness",
+    "Timestamp",
+    "Timestamper",
     "Tree",
     "TreeHashes",
     "VerifierKey",
+    "Witness",
+    "WitnessAnswer",
+    "WitnessKey",
+    "WitnessPolicy",
+    "WitnessRequest",
+    "WitnessServer",
     "as_signer",
     "bundle",
+    "check_timestamp",
     "consistency_ranges",
+    "cosignatures",
     "handover_line",
     "inclusion_ranges",
     "is_consistent",
@@ -64,4 +85,5 @@ __all__ = (
     "tile_widths",
     "unbundled",
     "wipe_key",
+    "with_cosignatures",
 )

@@ -12,19 +12,20 @@ from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import attrs
 
 from .._values import Value
 from ..errors import CheckpointInvalid, ConfigurationError
-from .note import ED25519, Checkpoint, NoteSignature, VerifierKey, check_name, ed25519, key_id
+from .note import COSIGNATURE, ED25519, Checkpoint, NoteSignature, VerifierKey, check_name, ed25519, key_id
 
-__all__ = ("FunctionSigner", "KeySigner", "Signer", "SigningRequest", "as_signer", "wipe_key")
+__all__ = ("FunctionSigner", "KeySigner", "PrivateKey", "Signer", "SigningRequest", "as_signer", "wipe_key")
 
 _PREFIX = "PRIVATE+KEY"
 _SECRET_BYTES = 32
 _FILE_BYTES_MAX = 4096
+_KEYS_OF = {ED25519: "log", COSIGNATURE: "witness"}
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -61,22 +62,25 @@ class Signer(Protocol):
         ...
 
 
-class KeySigner:
-    """Signs with a key of Ed25519 that is in this process: whoever can read its memory, or its file, can sign, too.
+class PrivateKey:
+    """A key of Ed25519 that is in this process: whoever can read its memory, or its file, can sign, too.
 
     Raises :class:`~hubwire.errors.ConfigurationError` without the extra ``sign``.
     """
+
+    _KIND: ClassVar[int] = ED25519
+    """The type of its signatures."""
 
     def __init__(self, name: str, secret: bytes) -> None:
         """``secret`` are the 32 bytes of a private key of Ed25519."""
         check_name(name)
         if type(secret) is not bytes or len(secret) != _SECRET_BYTES:
             raise CheckpointInvalid("the secret of a key of Ed25519 is 32 bytes")
-        self._private: Any = ed25519("KeySigner()").Ed25519PrivateKey.from_private_bytes(secret)
-        self._vkey = VerifierKey(name, ED25519, self._private.public_key().public_bytes_raw())
+        self._private: Any = ed25519(f"{type(self).__name__}()").Ed25519PrivateKey.from_private_bytes(secret)
+        self._vkey = VerifierKey(name, self._KIND, self._private.public_key().public_bytes_raw())
 
     def __repr__(self) -> str:
-        return f"KeySigner({str(self._vkey)!r})"
+        return f"{type(self).__name__}({str(self._vkey)!r})"
 
     @property
     def vkey(self) -> VerifierKey:
@@ -85,26 +89,18 @@ class KeySigner:
 
     @property
     def secret_text(self) -> str:
-        """The text of the key file: who has it can sign as this log."""
-        secret = bytes([ED25519]) + self._private.private_bytes_raw()
+        """The text of the key file: who has it can sign as its owner."""
+        secret = bytes([self._KIND]) + self._private.private_bytes_raw()
         return f"{_PREFIX}+{self._vkey.name}+{self._vkey.id.hex()}+{b64encode(secret).decode()}"
 
-    async def sign(self, request: SigningRequest) -> NoteSignature:
-        """Return the signature of a checkpoint."""
-        return self.signature(request.text)
-
-    def signature(self, text: bytes) -> NoteSignature:
-        """Return the signature over the text of any note."""
-        return NoteSignature(self._vkey.name, self._vkey.id, self._private.sign(text))
-
     @classmethod
-    def new(cls, name: str) -> KeySigner:
-        """Make a new key, which is in no file yet. ``name`` is that of the log: ``example.org/hub/audit``."""
+    def new(cls, name: str) -> Self:
+        """Make a new key, which is in no file yet. ``name`` is that of the log, or of the witness."""
         check_name(name)
-        return cls(name, ed25519("KeySigner.new()").Ed25519PrivateKey.generate().private_bytes_raw())
+        return cls(name, ed25519(f"{cls.__name__}.new()").Ed25519PrivateKey.generate().private_bytes_raw())
 
     @classmethod
-    def parse(cls, text: str) -> KeySigner:
+    def parse(cls, text: str) -> Self:
         """Return the key of which ``text`` is the secret text. Errors never show it."""
         if type(text) is not str or not text.startswith(f"{_PREFIX}+"):
             raise CheckpointInvalid(f"this is no private key: its text begins with {_PREFIX}+")
@@ -114,15 +110,20 @@ class KeySigner:
             secret = b64decode(encoded, validate=True)
         except (Base64Error, ValueError):
             secret = b""
-        if len(secret) != 1 + _SECRET_BYTES or secret[0] != ED25519:
+        if len(secret) == 1 + _SECRET_BYTES and secret[0] in _KEYS_OF and secret[0] != cls._KIND:
+            raise CheckpointInvalid(
+                f"the private key of {name!r:.80} is that of a {_KEYS_OF[secret[0]]}, not of a {_KEYS_OF[cls._KIND]}:"
+                " each has a key of its own"
+            )
+        if len(secret) != 1 + _SECRET_BYTES or secret[0] != cls._KIND:
             raise CheckpointInvalid(f"the private key of {name!r:.80} is damaged, or of another kind than Ed25519")
         signer = cls(name, secret[1:])
-        if key_id(name, ED25519, signer.vkey.public).hex() != number:
+        if key_id(name, cls._KIND, signer.vkey.public).hex() != number:
             raise CheckpointInvalid(f"the private key of {name!r:.80} is damaged: its id is not that of its bytes")
         return signer
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str]) -> KeySigner:
+    def from_file(cls, path: str | os.PathLike[str]) -> Self:
         """Read a key that ``hubwire keys new`` has made. The file has to be its owner's alone: mode 0600.
 
         Raises :class:`~hubwire.errors.ConfigurationError`: it is missing, or others may read it, or it is no key.
@@ -162,6 +163,21 @@ class KeySigner:
             opened.flush()
             os.fsync(opened.fileno())
         _sync_directory(file)
+
+
+class KeySigner(PrivateKey):
+    """Signs with a key of Ed25519 that is in this process: whoever can read its memory, or its file, can sign, too.
+
+    Raises :class:`~hubwire.errors.ConfigurationError` without the extra ``sign``.
+    """
+
+    async def sign(self, request: SigningRequest) -> NoteSignature:
+        """Return the signature of a checkpoint."""
+        return self.signature(request.text)
+
+    def signature(self, text: bytes) -> NoteSignature:
+        """Return the signature over the text of any note."""
+        return NoteSignature(self._vkey.name, self._vkey.id, self._private.sign(text))
 
 
 def wipe_key(path: str | os.PathLike[str]) -> None:

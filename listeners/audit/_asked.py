@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
 from hubwire.errors import CheckpointInvalid, ConfigurationError, LogDamaged
@@ -9,6 +11,7 @@ from hubwire.log import Head
 from hubwire.proof import Checkpoint, Note, VerifierKey
 
 from ._state import VerifierState
+from ._witnessed import NO_WITNESSES, TrustedWitnesses
 
 __all__ = ("Asked", "checked_keys", "checked_state", "shorter_than")
 
@@ -23,6 +26,8 @@ class Asked:
     gap_seconds_max: float | None = None
     all_faults: bool = False
     state: VerifierState | None = None
+    witnesses: TrustedWitnesses = NO_WITNESSES
+    timestamp_roots: tuple[Any, ...] = ()
 
 
 def checked_keys(vkey: object, expected: object) -> tuple[VerifierKey | None, Note | None]:

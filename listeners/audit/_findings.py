@@ -142,7 +142,10 @@ class Findings:
             integrity=self._integrity(),
             completeness=self._completeness(expect_records),
             signer=self.forks.signer(
-                self._signed.verdict(checks.records, is_damaged=self.is_damaged), self._signed.vkey
+                self._signed.whole_verdict(
+                    checks.records, is_damaged=self.is_damaged, is_partial=self._state is not None
+                ),
+                self._signed.vkey,
             ),
             is_copy=self.copy is not None,
             withheld_records=self.withheld_records,

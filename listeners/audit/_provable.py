@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from hubwire.errors import ConfigurationError
 from hubwire.late_types import late_type
 from hubwire.log import Log
 from hubwire.ports import Clock, KnowledgeStore
-from hubwire.proof import InclusionProof, Note, Signer, VerifierKey
+from hubwire.proof import InclusionProof, Note, Signer, VerifierKey, WitnessPolicy
+from hubwire.proof.cosigning import shown
 
 from . import _arguments
 from ._growing import GrowingTree
@@ -21,19 +22,45 @@ from ._signing import Signing, read_newest
 
 if TYPE_CHECKING:
     from hubwire import Attachment
+
+    from ._timestamping import Timestamping
+    from ._witnessing import Witnessing
 else:
     Attachment = late_type("hubwire", "Attachment")
 
 __all__ = ("Provable", "Signature")
 
 
+def policy_of(witnesses: object, signer: object) -> WitnessPolicy | None:
+    """Return who witnesses a log."""
+    if witnesses is None:
+        return None
+    policy = witnesses if type(witnesses) is WitnessPolicy else WitnessPolicy(witnesses)  # type: ignore[arg-type]
+    if signer is None:
+        raise ConfigurationError("witnesses see signed checkpoints: give the log a signer, too")
+    return policy
+
+
 class Signature:
     """The signing of a log, if it has a signer. What is not asked for is not imported, and costs nothing."""
 
-    def __init__(self, signer: object, seconds: object, heartbeat_seconds: object) -> None:
+    def __init__(
+        self,
+        signer: object,
+        seconds: object,
+        heartbeat_seconds: object,
+        witnesses: object = None,
+        timestamper: object = None,
+    ) -> None:
         self.heartbeat = Heartbeat(heartbeat_seconds)
         self.signing: Signing | None = None
+        self.witnessing: Witnessing | None = None
+        self.timestamping: Timestamping | None = None
+        self._timestamper = timestamper
+        if timestamper is not None and signer is None:
+            raise ConfigurationError("timestamper stamps signed checkpoints: give the log a signer, too")
         self._signer = signer
+        self._policy = policy_of(witnesses, signer)
         self._store: KnowledgeStore | None = None
         self._log: Log | None = None
         self._seconds = _arguments.seconds("checkpoint_seconds", seconds)
@@ -47,11 +74,28 @@ class Signature:
         assert self.signing is not None
         self.signing.lines(first, content)
 
-    def begin(self, store: KnowledgeStore, log: Log, clock: Clock) -> None:
+    def begin(self, store: KnowledgeStore, log: Log, clock: Clock, redact: Callable[[str], str | None]) -> None:
         """The log is there."""
         self._store, self._log = store, log
-        if self._signer is not None:
-            self.signing = Signing(store, log, clock, self._signer, self._seconds)
+        if self._signer is None:
+            return
+        self.signing = Signing(store, log, clock, self._signer, self._seconds)
+        if self._policy is not None:
+            from ._witnessing import Witnessing  # noqa: PLC0415 - few logs have witnesses
+
+            self.witnessing = Witnessing(self._policy, self.signing, log, clock, redact)
+            self.signing.on_signed.append(self.witnessing)
+        if self._timestamper is not None:
+            from ._timestamping import Timestamping, timestamper_of  # noqa: PLC0415 - few logs are timestamped
+
+            self.timestamping = Timestamping(timestamper_of(self._timestamper), store, log)
+            self.signing.on_signed.append(self.timestamping)
+
+    @property
+    def admit(self) -> Callable[[], Awaitable[None]] | None:
+        """What is awaited before an event or a record of the caller's is appended; None if that is nothing."""
+        is_closed = self._policy is not None and self._policy.on_missing == "closed"
+        return self.witnessing.admit if self.witnessing is not None and is_closed else None
 
     async def ready(self) -> None:
         """See that the log goes on from its newest checkpoint, before it is appended to."""
@@ -93,7 +137,8 @@ class Signature:
         """Why the newest records are not signed; None if all is well."""
         signing = self.signing
         if signing is None or signing.failure is None:
-            return None
+            others = (each.problem for each in (self.witnessing, self.timestamping) if each is not None)
+            return next((each for each in others if each is not None), None)
         return (
             f"cannot sign the log {signing.path}: {signing.failure}; its newest records are stored, and can be changed"
             " by who can write to the store, until that works again"
@@ -104,6 +149,10 @@ class Signature:
         if self.signing is not None:
             await self.heartbeat.close(seconds)
             await self.signing.close(seconds)
+        if self.witnessing is not None:
+            await self.witnessing.close(seconds)
+        if self.timestamping is not None:
+            await self.timestamping.close(seconds)
 
 
 class Provable:
@@ -149,6 +198,40 @@ class Provable:
                 " AuditLog(store, signer=KeySigner.from_file('audit.key'))"
             )
         return await signing.sign(is_archived=True)
+
+    @property
+    def witness_errors(self) -> int:
+        """How many calls of witnesses have failed; each is asked again."""
+        witnessing = self._signature.witnessing
+        return 0 if witnessing is None else witnessing.errors
+
+    @property
+    def timestamp_errors(self) -> int:
+        """How many times a checkpoint was not timestamped; the newest one is tried again."""
+        timestamping = self._signature.timestamping
+        return 0 if timestamping is None else timestamping.errors
+
+    async def witnessed(self, index: int | None = None, *, seconds: float = 30.0) -> Note:
+        """Wait until enough witnesses have seen the record numbered ``index``, by default all that is stored now.
+
+        Return the newest checkpoint that they have seen, with their cosignatures. It asks them at once. Raises
+        :class:`~hubwire.errors.NotWitnessed` if they have not within ``seconds``: the record is stored all the same;
+        :class:`~hubwire.errors.ConfigurationError` if the log has no witnesses, or not that record; and what
+        :meth:`checkpoint` raises.
+        """
+        witnessing, signing = self._signature.witnessing, self._signature.signing
+        if witnessing is None or signing is None:
+            raise ConfigurationError(f"witnessed(): the log {self.path} has no witnesses; AuditLog(witnesses=...)")
+        if index is not None and (type(index) is not int or index < 0):
+            raise ConfigurationError(f"witnessed(): index is the number of a record, not {shown(index)}")
+        seconds = _arguments.seconds("witnessed(): seconds", seconds)
+        await signing.ready()
+        records = self._log.records if index is None else index + 1
+        if records > self._log.records:
+            raise ConfigurationError(
+                f"witnessed(): the log {self.path} has {self._log.records} records, and none numbered {index}"
+            )
+        return await witnessing.wait_for(records, seconds)
 
     async def prove(self, index: int, *, with_line: bool = True) -> InclusionProof:
         """Return a proof that the record numbered ``index`` is in the log; as :func:`prove` does.

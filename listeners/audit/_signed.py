@@ -13,7 +13,9 @@ from hubwire.proof import Checkpoint, KeyChain, Note, Tree, TreeHashes, Verifier
 from ._earlier import goes_on_from
 from ._signing import archived_path, archived_sizes, newest_path
 from ._state import VerifierState
+from ._timestamped import TimestampChecks
 from ._verdicts import Outcome, Verdict
+from ._witnessed import NO_WITNESSES, TrustedWitnesses, WitnessChecks
 
 __all__ = ("SignedChecks", "Trust")
 
@@ -49,7 +51,15 @@ class Trust:
 class SignedChecks:
     """Grows the tree over the records that are read, and compares it with each checkpoint on the way."""
 
-    def __init__(self, store: KnowledgeStore, path: str, vkey: VerifierKey | None, expected: Note | None) -> None:
+    def __init__(
+        self,
+        store: KnowledgeStore,
+        path: str,
+        vkey: VerifierKey | None,
+        expected: Note | None,
+        witnesses: TrustedWitnesses = NO_WITNESSES,
+        timestamp_roots: tuple[Any, ...] = (),
+    ) -> None:
         self.faults: list[str] = []
         """Of integrity."""
         self.checked: int = 0
@@ -72,6 +82,8 @@ class SignedChecks:
         self.trust = Trust(vkey)
         self.withheld: dict[int, bytes] = {}
         """The leaf hashes of records that are withheld from a copy, by their indexes."""
+        self.timestamps = TimestampChecks(store, timestamp_roots)
+        self.witnesses = WitnessChecks(witnesses, None if vkey is None else vkey.name)
         self.vkey = vkey
         self._store = store
         self._path = path
@@ -101,6 +113,8 @@ class SignedChecks:
             self.trust.go_on(state.keys)
             self.signed_size, self._signer = state.signed, state.keys[-1]
         sizes = await archived_sizes(self._store, self._path)
+        names = await self._store.list(f"{self._path}/checkpoints")
+        self.timestamps.there = sum(name.endswith(".tsr") for name in names)
         content = await self._store.read_bytes(newest_path(self._path))
         if content is not None:
             try:
@@ -114,6 +128,8 @@ class SignedChecks:
         self._look_at_newest(max(sizes, default=0), 0 if state is None else state.signed or 0)
         if self.expected is not None:
             sizes.append(self.expected.size)
+        sizes += await self.witnesses.begin(self._store, self._path, first)
+        self.faults += self.witnesses.faults
         if not sizes:
             return
         self._due = sorted({size for size in sizes if size >= first})
@@ -217,6 +233,9 @@ class SignedChecks:
                 )
             elif self.vkey is not None:
                 self._check_signer(note, checkpoint, place)
+                self.witnesses.met(note, checkpoint)
+                if place.endswith(f"{size:020}"):
+                    await self.timestamps.met(note, checkpoint, place)
 
     def _check_signer(self, note: Note, checkpoint: Checkpoint, place: str) -> None:
         try:
@@ -241,9 +260,15 @@ class SignedChecks:
                 self.faults.append(f"{place} is damaged: {error}")
         if self._newest is not None and size == self.newest_size:
             notes.append((self._newest, newest_path(self._path)))
-        return notes
+        return [*notes, *self.witnesses.note_at(size, self._path)]
 
     # -- when the log was read --
+
+    def whole_verdict(self, records: int, *, is_damaged: bool, is_partial: bool) -> Verdict:
+        """Return who has signed how much, who has witnessed it, and when it was stamped."""
+        verdict = self.verdict(records, is_damaged=is_damaged)
+        verdict = self.witnesses.added_to(verdict, records, self._path, is_damaged=is_damaged)
+        return self.timestamps.added_to(verdict, self._path, is_partial=is_damaged or is_partial)
 
     @property
     def expected_size(self) -> int | None:

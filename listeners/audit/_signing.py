@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from functools import partial
+from typing import Protocol
 
 import anyio
 import attrs
@@ -30,6 +31,7 @@ from hubwire.proof import (
     as_signer,
     handover_line,
     successor_of,
+    with_cosignatures,
 )
 
 from ._arguments import store_for
@@ -37,7 +39,15 @@ from ._growing import GrowingTree
 from ._guests import CALL_SECONDS_MAX, Worker
 from ._one_by_one import OneByOne
 
-__all__ = ("Signing", "archived_path", "archived_sizes", "newest_checkpoint", "newest_path", "read_newest")
+__all__ = (
+    "Signing",
+    "archived_path",
+    "archived_sizes",
+    "newest_checkpoint",
+    "newest_path",
+    "read_newest",
+    "witnessed_path",
+)
 
 _log = OwnLog("audit")
 
@@ -59,6 +69,11 @@ async def archived_sizes(store: KnowledgeStore, path: str) -> list[int]:
     """Return how many records the checkpoints are over that were put aside, in ascending order."""
     names = await store.list(f"{path}/checkpoints")
     return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+
+
+def witnessed_path(path: str) -> str:
+    """Return where the newest checkpoint is that as many witnesses have seen as have to."""
+    return f"{path}/witnessed"
 
 
 async def read_newest(store: KnowledgeStore, path: str) -> tuple[Note, Checkpoint] | None:
@@ -96,6 +111,13 @@ async def _read_checkpoint(store: KnowledgeStore, file: str) -> tuple[Note, Chec
         ) from error
 
 
+class Teller(Protocol):
+    """What is told of each checkpoint that is stored."""
+
+    def signed(self, note: Note, checkpoint: Checkpoint, *, is_archived: bool) -> None:
+        """Take it. It must not wait."""
+
+
 @attrs.frozen
 class _Archived:
     """The last checkpoint that was put aside."""
@@ -123,6 +145,12 @@ class Signing:
         """The newest checkpoint that is stored."""
         self._handover: Note | None = None
         """That checkpoint, if it hands over to the present key."""
+        self._note: Note | None = None
+        """The newest checkpoint as it is stored, with what witnesses have added to it."""
+        self.on_signed: list[Teller] = []
+        """What is told of each checkpoint that is stored."""
+        self.refusal: str | None = None
+        """Why nothing more is signed: witnesses know another history of the log."""
         self.handing_over = OneByOne()
         """Entered by who changes the key."""
         self._store = store
@@ -197,10 +225,13 @@ class Signing:
         try:
             found = await read_newest(self._store, self._log.path)
             self.newest = None if found is None else self._own(*found)
+            self._note = None if found is None else found[0]
             self._handover = found[0] if found is not None and successor_of(found[1]) is not None else None
             await self.growing.find(self._log.records, self.newest)
             if self._handover is not None and self.newest is not None:
                 await self._keep_handover(self._handover, self.newest)
+            if self._note is not None and self.newest is not None:
+                self._tell(self._note, self.newest, is_archived=False)
         except BaseException:
             if not was_open:
                 with anyio.CancelScope(shield=True):
@@ -242,6 +273,7 @@ class Signing:
         """
         async with self._one_by_one:
             await self._ready()
+            self.check_not_refused()
             await self._log.check()
             growing, segment = self.growing, self._log.segment
             tree = growing.tree
@@ -256,12 +288,51 @@ class Signing:
             request = SigningRequest(checkpoint, partial(self._prove, checkpoint.size))
             signers = (self.signer,) if successor is None else (self.signer, successor)
             note = Note(checkpoint.text, tuple([await self._signature(each, request) for each in signers]))
+            if self._note is not None and self._note.text == note.text:
+                note = note.with_signatures(self._note.signatures)  # what witnesses have added stays
             await self._store.write(newest_path(self._log.path), str(note))
-            self.newest = checkpoint
+            self.newest, self._note = checkpoint, note
             self.signer, self._handover = signers[-1], None if successor is None else note
             if is_due:
                 await self._archive(note, checkpoint, segment)
             self.failure = None
+            self._tell(note, checkpoint, is_archived=is_due)
+            return note
+
+    def check_not_refused(self) -> None:
+        """Raise :class:`~hubwire.errors.LogRolledBack` if witnesses know another history of the log."""
+        if self.refusal is not None:
+            raise LogRolledBack(self.refusal, path=self._log.path)
+
+    def _tell(self, note: Note, checkpoint: Checkpoint, *, is_archived: bool) -> None:
+        for each in self.on_signed:
+            each.signed(note, checkpoint, is_archived=is_archived)
+
+    async def cosigned(self, note: Note, signatures: Sequence[NoteSignature], *, is_enough: bool) -> Note:
+        """Add what witnesses have signed to a checkpoint, wherever it is stored; return it with all that it has.
+
+        ``is_enough``: as many as have to have seen it.
+        """
+        async with self._one_by_one:
+            await self._log.check()
+            path, newest = self._log.path, self._note
+            is_newest = newest is not None and newest.text == note.text
+            files = [newest_path(path)] if is_newest else []
+            file = archived_path(path, Checkpoint.parse(note.text).size)
+            content = await self._store.read_bytes(file)
+            there = None if content is None else Note.parse(content)
+            if there is not None and there.text == note.text:
+                note = there
+                files.append(file)
+            if is_newest and newest is not None:
+                note = newest
+            note = with_cosignatures(note, signatures)
+            if is_enough:
+                files.append(witnessed_path(path))
+            for each in files:
+                await self._store.write(each, str(note))
+            if is_newest:
+                self._note = note
             return note
 
     def _is_newest(self, size: int) -> bool:
@@ -275,6 +346,11 @@ class Signing:
             assert tree is not None
             checkpoint = Checkpoint(signer.vkey.name, tree.size, tree.root())
             await self._signature(signer, SigningRequest(checkpoint, partial(self._prove, checkpoint.size)))
+
+    async def prove(self, size: int, old: int) -> Sequence[bytes]:
+        """Return the proof that the first ``size`` records go on from the first ``old`` ones."""
+        async with self._one_by_one:
+            return await self._prove(size, old)
 
     async def _prove(self, size: int, old: int) -> Sequence[bytes]:
         """Return the proof that the first ``size`` records go on from the first ``old`` ones."""

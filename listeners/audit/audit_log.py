@@ -39,11 +39,14 @@ from .verify import verify
 
 if TYPE_CHECKING:
     from hubwire import Attachment
-    from hubwire.proof import Signer
+    from hubwire.proof import CheckpointWitness, Signer, Timestamper, WitnessPolicy
     from hubwire.redaction import Redactor
 else:
     Attachment = late_type("hubwire", "Attachment")
+    CheckpointWitness = late_type("hubwire.proof", "CheckpointWitness")
     Signer = late_type("hubwire.proof", "Signer")
+    Timestamper = late_type("hubwire.proof", "Timestamper")
+    WitnessPolicy = late_type("hubwire.proof", "WitnessPolicy")
     Redactor = late_type("hubwire.redaction", "Redactor")
 
 __all__ = ("AuditLog", "AuditRecord", "AuditSubscriber")
@@ -91,7 +94,11 @@ class AuditLog(Erasable, Provable, Prunable, Queryable, BaseHubListener):
     ``signer`` signs checkpoints of the log: see :mod:`hubwire.proof`. One is signed at most ``checkpoint_seconds``
     after a record was stored, and when the log is closed. A log whose records are not those of its newest checkpoint
     is refused: :class:`~hubwire.errors.LogRolledBack`. A signer that fails stops nothing: the log tries again, and its
-    hub is not healthy meanwhile. On a hub the signed log has a heartbeat: a record ``log.heartbeat`` every
+    hub is not healthy meanwhile. ``witnesses`` are told of these checkpoints, so that the log cannot have another
+    history later: a :class:`~hubwire.proof.WitnessPolicy`, or a list of witnesses, of which one is enough then. They
+    never hold up an append, unless the policy is a closed one. ``timestamper`` has those checkpoints stamped by an
+    authority that the log keeps for good: one an hour, one for each segment, those of :meth:`checkpoint`, and the last.
+    On a hub the signed log has a heartbeat: a record ``log.heartbeat`` every
     ``heartbeat_seconds``, by the hub's clock, and when it is closed, says what is attached, how many events there were,
     and what was dropped, so that it is known of a time without events that there were none. None: it has no heartbeat.
 
@@ -125,8 +132,10 @@ class AuditLog(Erasable, Provable, Prunable, Queryable, BaseHubListener):
         head_seconds: float = 60.0,
         signer: Signer | None = None,
         checkpoint_seconds: float = 1.0,
-        erasable: ErasableFields | None = None,
         heartbeat_seconds: float | None = 3600.0,
+        witnesses: WitnessPolicy | Sequence[CheckpointWitness] | None = None,
+        timestamper: Timestamper | None = None,
+        erasable: ErasableFields | None = None,
         close_seconds_max: float = 2.0,
     ) -> None:
         if type(path) is not str:
@@ -141,7 +150,7 @@ class AuditLog(Erasable, Provable, Prunable, Queryable, BaseHubListener):
         self._clock = clock_of(clock)
         self._subscribers = Subscribers(self._store, self.path)
         self._close_seconds_max = _arguments.seconds("close_seconds_max", close_seconds_max)
-        self._signature = Signature(signer, checkpoint_seconds, heartbeat_seconds)
+        self._signature = Signature(signer, checkpoint_seconds, heartbeat_seconds, witnesses, timestamper)
         is_plain = on_head is None and retention is None and indexed is False
         self._log = Log(
             self._store,
@@ -153,7 +162,8 @@ class AuditLog(Erasable, Provable, Prunable, Queryable, BaseHubListener):
             on_appended=self._subscribers.appended if is_plain else self._appended,
             on_lines=self._signature.on_lines,
         )
-        self._signature.begin(self._store, self._log, SteadyClock(self._clock))
+        self._signature.begin(self._store, self._log, SteadyClock(self._clock), self._redaction.words)
+        self._admit = self._signature.admit
         self._erasing = Erasing(erasable)
         self._erasing.begin(self._store, self._log)
         steady, kept = SteadyClock(self._clock), retention_of(retention)
@@ -239,6 +249,8 @@ class AuditLog(Erasable, Provable, Prunable, Queryable, BaseHubListener):
         Those that the log has already are left out: a call that was cancelled may have written them all the same.
         """
         log = self._log
+        if self._admit is not None:
+            await self._admit()
         if self._is_unsettled:
             await log.append(())  # it waits for what is under way
         if log.last_seq is not None and events[0].seq <= log.last_seq:
@@ -336,6 +348,8 @@ class AuditLog(Erasable, Provable, Prunable, Queryable, BaseHubListener):
 
     async def _append(self, bodies: Sequence[bytes]) -> int:
         await self._ready()
+        if self._admit is not None:
+            await self._admit()
         index = await self._log.append(bodies)
         self._place.take()
         return index

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from msgspec import UNSET
@@ -29,7 +29,9 @@ from ._promise import Coverage, Promise
 from ._records import RecordChecks, RecordHead, at_byte, fields_of
 from ._signed import SignedChecks
 from ._state import VerifierState
+from ._timestamped import roots_of
 from ._verdicts import Verification
+from ._witnessed import witnesses_of
 from .blobs import blob_of
 
 __all__ = ("examine", "verify")
@@ -51,6 +53,9 @@ async def verify(
     journal: str | None = "/journal",
     vkey: VerifierKey | str | None = None,
     expect_checkpoint: Note | str | bytes | None = None,
+    witnesses: Iterable[VerifierKey | str] = (),
+    witness_quorum: int | None = None,
+    timestamp_certificates: Iterable[str | bytes] = (),
 ) -> Verification:
     """Examine a log, as :func:`examine` does; return what it holds if no verdict on it fails.
 
@@ -64,6 +69,9 @@ async def verify(
         journal=journal,
         vkey=vkey,
         expect_checkpoint=expect_checkpoint,
+        witnesses=witnesses,
+        witness_quorum=witness_quorum,
+        timestamp_certificates=timestamp_certificates,
     )
     verification.check()
     return verification
@@ -78,6 +86,9 @@ async def examine(
     journal: str | None = "/journal",
     vkey: VerifierKey | str | None = None,
     expect_checkpoint: Note | str | bytes | None = None,
+    witnesses: Iterable[VerifierKey | str] = (),
+    witness_quorum: int | None = None,
+    timestamp_certificates: Iterable[str | bytes] = (),
     gap_seconds_max: float | None = None,
     all_faults: bool = False,
     state: VerifierState | None = None,
@@ -102,6 +113,10 @@ async def examine(
     ``expect_checkpoint`` is a checkpoint of this log that was kept elsewhere: it does as well. With ``vkey`` it has to
     be one of that name. ``gap_seconds_max`` is how far apart in time two records that follow each other may be:
     a longer gap is time of which the log knows nothing, and needs a reason.
+    ``witnesses`` are the verifier keys of witnesses that the reader trusts, and ``witness_quorum`` how many of them
+    have to have seen the log, by default all: the verdict on the signer says up to which record they have, and when.
+    What they have seen cannot have been written anew since, also not by who has the key. ``timestamp_certificates`` are
+    PEM texts with the roots of a timestamping authority: all timestamps of the log that are met have to hold by them.
     ``all_faults`` goes on behind a damaged record and names all of them, up to a thousand; not only the first.
 
     ``state`` is the :attr:`Verification.state` of an earlier examination, kept by who verifies: only what came since is
@@ -130,7 +145,15 @@ async def examine(
         raise ConfigurationError(f"gap_seconds_max is a number of seconds above 0, not {gap_seconds_max!r:.80}")
     if type(all_faults) is not bool:
         raise ConfigurationError(f"all_faults is True or False, not {type(all_faults).__name__}")
-    asked = Asked(head, *checked_keys(vkey, expect_checkpoint), gap_seconds_max, all_faults, checked_state(state, path))
+    asked = Asked(
+        head,
+        *checked_keys(vkey, expect_checkpoint),
+        gap_seconds_max,
+        all_faults,
+        checked_state(state, path),
+        witnesses_of(witnesses, witness_quorum, vkey),
+        roots_of(timestamp_certificates),
+    )
     knowledge, beside = store_for(store), None if journal is None else normalize_path(journal)
     attempts = 1
     while True:
@@ -169,7 +192,7 @@ class _Examination:
         self._coverage = Coverage()
         self._asked = asked
         self._gaps = Gaps(path, asked.gap_seconds_max)
-        self._signed = SignedChecks(store, path, asked.vkey, asked.checkpoint)
+        self._signed = SignedChecks(store, path, asked.vkey, asked.checkpoint, asked.witnesses, asked.timestamp_roots)
         self._contents = ContentChecks(store, path)
         self.findings = Findings(path, asked, self._coverage, self._blobs, self._journal, self._signed, self._gaps)
         self.findings.contents = self._contents
