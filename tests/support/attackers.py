@@ -363,8 +363,12 @@ ATTACKS = (
     Attack("replay-edit", WRITER, "puts an older checkpoint back, and changes a record after it", _replay_and_edit),
     Attack("delete-all", WRITER, "removes all of the log", _delete_all),
     Attack("rewrite", HOLDER, "writes all anew, and signs it", _rewrite),
-    Attack("rewrite-rotated", HOLDER, "the same, where the key is newer than the record that is changed", _rewrite, True),
-    Attack("rewrite-newer", HOLDER, "changes a record that is newer than the earlier checkpoint, and signs", _rewrite_newer),
+    Attack(
+        "rewrite-rotated", HOLDER, "the same, where the key is newer than the record that is changed", _rewrite, True
+    ),
+    Attack(
+        "rewrite-newer", HOLDER, "changes a record that is newer than the earlier checkpoint, and signs", _rewrite_newer
+    ),
     Attack("rewrite-newer-rotated", HOLDER, "the same, after a rotation of the key", _rewrite_newer, True),
     Attack("cut-sign", HOLDER, "cuts off the last records, and signs the rest", _cut_and_sign),
     Attack("add", HOLDER, "adds a record of what never happened, and signs it", _add),
