@@ -74,6 +74,10 @@ def report(
         str,
         Parameter(name=["-o", "--output"], allow_leading_hyphen=True, help="The file, or - for the standard output."),
     ],
+    vkey: Annotated[
+        str | None,
+        Parameter(help="Of a signed log: the verifier key, or a file with it, for readers who do not have it."),
+    ] = None,
     title: Annotated[
         str | None, Parameter(help="What stands at its head; by default the log, and what is selected.")
     ] = None,
@@ -92,6 +96,7 @@ def report(
             target,
             output=output,
             title=title,
+            vkey=vkey,
             selection=filters.selection("report"),
             log=log,
             raw=raw,

@@ -14,6 +14,7 @@ from .exporting import STDOUT, LinkedSource, check_output, export_to, size_text
 from .output import plural, say
 from .redacted import Shown, shown
 from .target import AUDIT, JOURNAL, READING_SECONDS, beginning_of, find_log, open_target
+from .verify import key_of
 
 __all__ = ("report",)
 
@@ -29,20 +30,30 @@ class _LogReport(Report):
         self._source = source
 
     def end(self) -> Iterator[bytes]:
-        self.names, self.head = self._source.names, self._source.head
+        source = self._source
+        self.names, self.head, self.signed = source.names, source.head, source.signed
         yield from super().end()
 
 
 async def report(
-    target: str, *, output: str, title: str | None, selection: Selection, log: str | None, raw: bool, force: bool
+    target: str,
+    *,
+    output: str,
+    title: str | None,
+    selection: Selection,
+    log: str | None,
+    raw: bool,
+    force: bool,
+    vkey: str | None = None,
 ) -> None:
     """Write the report, and say what is in it."""
     check_output(output, is_text=False)
+    key = None if vkey is None else key_of(vkey)
     store = open_target(target, READING_SECONDS)
     try:
         path = await find_log(store, log, target)
         beginning = await beginning_of(store, path)
-        source = LinkedSource(store, path, selection, raw=raw)
+        source = LinkedSource(store, path, selection, raw=raw, vkey=key)
         words = None if selection.is_everything else selection_text(_as_shown(selection, shown(raw=raw)))
         heading = title if title is not None else _title(path, words)
         made = _LogReport(heading, words, source)
@@ -56,6 +67,9 @@ async def report(
         say(f"hubwire: {beginning}", sys.stderr)
     if source.head is not None:
         say(f"its head is {source.head}: keep it elsewhere, and compare it with that of the report", stream)
+    if source.signed is not None and key is None:
+        advice = "its reader pastes the verifier key, or give --vkey to put it in"
+        say(f"it is signed, and the signature is in the report: {advice}", stream)
     if source.written > _COMFORTABLE:
         advice = "select some: --channel, --agent, --since"
         say(f"hubwire: a browser takes a while for {plural(source.written, 'record')}; {advice}", sys.stderr)

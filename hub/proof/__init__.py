@@ -12,6 +12,7 @@ from .handover import KeyChain, handover_line, successor_of
 from .hashes import TreeHashes
 from .inclusion import InclusionProof
 from .note import Checkpoint, Note, NoteSignature, VerifierKey
+from .part import SignedPart, absent_ranges
 from .signer import FunctionSigner, KeySigner, Signer, SigningRequest, as_signer, wipe_key
 from .sockets import SocketSigner
 from .tiles import ENTRY_BYTES_MAX, bundle, tile_path, tile_widths, unbundled
@@ -44,11 +45,13 @@ __all__ = (
     "NoteSignature",
     "ProofInvalid",
     "Signer",
+    "SignedPart",
     "SigningRequest",
     "SocketSigner",
     "Tree",
     "TreeHashes",
     "VerifierKey",
+    "absent_ranges",
     "as_signer",
     "bundle",
     "consistency_ranges",

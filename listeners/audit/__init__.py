@@ -5,6 +5,7 @@ from __future__ import annotations
 from hubwire.log import Head, Rotation
 
 from ._proving import prove
+from ._showing import signed_part
 from ._state import VerifierState
 from ._tiling import tiles
 from ._verdicts import Outcome, Verdict, Verification
@@ -31,6 +32,7 @@ __all__ = (
     "VerifierState",
     "examine",
     "prove",
+    "signed_part",
     "tiles",
     "verify",
 )
