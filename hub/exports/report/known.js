@@ -2,7 +2,7 @@
 
 function knownPanel(state) {
   const panel = h("section", { class: "panel", "aria-label": "What is known of these records" });
-  const facts = h("div", { class: "known" });
+  const facts = h("div", { class: state.about.signed ? "known is-signed" : "known" });
   state.integrity = h("div", { class: "fact", id: "integrity" });
   state.completeness = h("div", { class: "fact", id: "completeness" });
   facts.append(state.integrity, state.completeness, signerFact(state), redactionFact(state));
@@ -69,7 +69,7 @@ function showIntegrity(state, found) {
         "p",
         {},
         "They are a selection: each yields its own chain value from the one before it, as this file has both. That",
-        " these values are those of the log, only the whole log can show.",
+        " these values are those of the log, only the whole log can show, or a signature over it.",
       ),
     );
   }

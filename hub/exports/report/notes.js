@@ -49,7 +49,8 @@ async function keyOf(given) {
   if (!name || !KEY_ID.test(id ?? "") || !encoded)
     throw new NotIt("That is no verifier key: it is a name, a +, eight characters, a +, and the key");
   const bytes = decoded(encoded, "That key");
-  if (bytes[0] !== ED25519 || bytes.length !== 33) throw new NotIt("That is a verifier key of another kind");
+  if (bytes[0] !== ED25519) throw new NotIt("That is a verifier key of another kind than Ed25519");
+  if (bytes.length !== 33) throw new NotIt("That is no verifier key: characters of it were lost");
   if ((await keyId(name, bytes[0], bytes.subarray(1))) !== id)
     throw new NotIt("That is no verifier key: its id is not that of its name and its bytes. Was a character lost?");
   return { name, id, bytes: bytes.slice(1), text: `${name}+${id}+${encoded}` };

@@ -175,7 +175,7 @@ function treeStep(state, signing) {
   const others = signing.tree.taken / HASH_BYTES;
   const from = others ? `${own} here and ${count(others)} ${others === 1 ? "hash" : "hashes"} of others` : `${own} here`;
   if (signing.isMet)
-    return step(id, "good", `${from} yield the root that the checkpoint names: each is in the log, at its place, to the byte.`);
+    return step(id, "good", `${from} yield the root that the checkpoint names: each is under it at its place, to the byte.`);
   const first = state.found?.first;
   const why = first
     ? h(
