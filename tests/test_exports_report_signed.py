@@ -18,11 +18,9 @@ import pytest
 from hubwire.exports import ExportRecord, Report, export_now
 from hubwire.listeners.audit import AuditLog, Retention, prove, signed_part
 from hubwire.log import LogReader, Record
-from hubwire.proof import Checkpoint, InclusionProof, KeySigner, SignedPart, Tree, absent_ranges, leaf_hash
+from hubwire.proof import Checkpoint, InclusionProof, KeySigner, Note, SignedPart, Tree, absent_ranges, leaf_hash
 from hubwire.stores import MemoryStore
-from test_exports_report import BLOCK, Reader, blockbuster, browser, tampered
-
-__all__ = ("blockbuster", "browser")
+from support.reports import BLOCK, Reader, opened_browser, tampered
 
 pytest.importorskip("cryptography")
 
@@ -60,8 +58,8 @@ def in_thread(function: Callable[[], Any]) -> Any:
 async def signed_log(count: int, *, secret: int | None = None, unsigned: int = 0) -> Signed:
     store, key = MemoryStore(), KeySigner.new(NAME)
     audit = AuditLog(store, signer=key, redactor=None, checkpoint_seconds=3600)
-    notes = []
-    for begin, end in ((0, count // 2), (count // 2, count)):
+    notes, step = [], min(count // 2, 1000)
+    for begin, end in [(at, min(at + step, count)) for at in range(0, count, step)]:
         await audit.append_many(
             [
                 {"kind": "user.said", "text": f"word{number} {SECRET if number == secret else ''}"}
@@ -82,6 +80,16 @@ async def signed_log(count: int, *, secret: int | None = None, unsigned: int = 0
 def log() -> Signed:
     made: Signed = in_thread(lambda: signed_log(100))
     return made
+
+
+@pytest.fixture(autouse=True)
+def blockbuster() -> None:
+    """The one loop of these tests is that of the browser's driver, for which they wait."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    yield from opened_browser()
 
 
 @pytest.fixture
@@ -191,10 +199,11 @@ def test_a_redacted_record_is_shown_by_its_place(reader: Reader) -> None:
 def test_what_came_after_the_checkpoint_is_not_called_signed(reader: Reader) -> None:
     log: Signed = in_thread(lambda: signed_log(40, unsigned=5))
     page = reader.open(report(log.records, log.part(vkey=log.key.vkey)))
-    late = len(log.records) - Checkpoint.parse(log.notes[-1].split("\n\n")[0] + "\n").size
+    late = len(log.records) - Checkpoint.parse(Note.parse(log.notes[-1]).text).size
     assert f"Signed: {len(log.records) - late} of {len(log.records)} records" in reader.fact("signer")
     assert f"{late} records that came after the checkpoint" in reader.fact("signer")
     reader.view("records")
+    page.fill(".search", "late")
     page.locator(".row").last.click()
     assert "not signed yet" in page.inner_text(".drawer")
 
@@ -240,7 +249,7 @@ def test_a_key_that_was_handed_over_is_followed(reader: Reader) -> None:
 
 
 def test_the_proof_of_a_record_can_be_saved_and_holds(reader: Reader, log: Signed) -> None:
-    """hubwire itself checks what the page has made."""
+    """The package itself checks what the page has made."""
     page = reader.open(report(chosen(log, [3, 64]), log.part([3, 64]), selection="some"))
     reader.view("records")
     page.locator(".row").last.click()
@@ -316,11 +325,11 @@ def test_another_root_or_size_is_red(reader: Reader, log: Signed) -> None:
 
     reader.open(with_about(content, other_root))
     assert looks(reader) == {"signature": "bad", "tree": "bad", "key": "odd"}
-    for size in ("101", "103", "562949953421312"):
+    for size in (len(log.records) - 1, len(log.records) + 1, 2**49):
 
-        def other_size(signed: dict[str, Any], size: str = size) -> None:
+        def other_size(signed: dict[str, Any], size: int = size) -> None:
             rows = signed["checkpoint"].split("\n")
-            rows[1] = size
+            rows[1] = str(size)
             signed["checkpoint"] = "\n".join(rows)
 
         reader.open(with_about(content, other_size))

@@ -31,7 +31,20 @@ from .._record import ExportRecord
 __all__ = ("Report",)
 
 _REPORT = Call("Report()", ConfigurationError)
-_SCRIPTS = ("signs", "reading", "notes", "tree", "model", "known", "signed", "overview", "timeline", "channels", "records", "main")
+_SCRIPTS = (
+    "signs",
+    "reading",
+    "notes",
+    "tree",
+    "model",
+    "known",
+    "signed",
+    "overview",
+    "timeline",
+    "channels",
+    "records",
+    "main",
+)
 _HEAD = "a hubwire.log.Head"
 _SIGNED = "a SignedPart, as hubwire.listeners.audit.signed_part() returns"
 _TITLE_CHARS_MAX = 200
