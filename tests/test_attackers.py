@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from anyio import to_thread
@@ -15,6 +16,7 @@ from hubwire.listeners.audit import AuditLog, examine, prove
 from hubwire.log import LogReader
 from hubwire.proof import InclusionProof, KeySigner
 from hubwire.stores import FileStore, MemoryStore
+from support.attacked_peers import COMPARED, PEERS, heading, is_there, least, sees
 from support.attackers import ATTACKS, NAME, Attack, measured, part_of, payment, said, signed_log, table
 
 pytest.importorskip("cryptography")
@@ -59,6 +61,35 @@ async def test_a_change_to_what_was_signed_is_caught_by_all_who_have_kept_it(tmp
         if (await result_of(attack, tmp_path / str(number)))[-1] == "–":
             unseen.append(attack.id)
     assert unseen == ["add", "not-recorded"]
+
+
+# --- beside others --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
+def test_what_others_see_of_the_same_attacks(peer: Any, tmp_path: Path) -> None:
+    """Each by its own verifier; the page says just that."""
+    if not is_there(peer):
+        pytest.skip(f"{peer.name} is not installed: pip install '.[bench]'")
+    place = column(part_of(PAGE_TEXT, "peers"), heading(peer))
+    for attack in (None, *COMPARED):
+        folder = tmp_path / str(attack)
+        folder.mkdir()
+        assert sees(peer, folder, attack) == ("–" if attack is None else place[attack]), (attack, REMAKE)
+
+
+async def test_the_column_of_our_own_log_is_that_of_the_other_table(tmp_path: Path) -> None:
+    place = column(part_of(PAGE_TEXT, "peers"), "hubwire")
+    for attack in ATTACKS:
+        if attack.id in COMPARED:
+            assert least(await result_of(attack, tmp_path / attack.id)) == place[attack.id], (attack.id, REMAKE)
+
+
+def column(part: str, name: str) -> dict[str, str]:
+    """Return the cells of one column, by the ids of attacks."""
+    rows = [[cell.strip(" *`") for cell in row.strip("|").split("|")] for row in part.splitlines()]
+    place = rows[0].index(name)
+    return {row[0]: row[place] for row in rows[2:]}
 
 
 # --- what no check of a log sees ------------------------------------------------------------------------------------
