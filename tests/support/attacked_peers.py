@@ -9,8 +9,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-import attrs
-
 from .attackers import CAUGHT, HALF, UNSEEN
 
 __all__ = ("COMPARED", "PEERS", "attacked", "comparison", "sees")

@@ -61,13 +61,14 @@ class Report(Format):
     * ``names``: names of agents and topics of channels by their ids, for ids whose names are not in the records.
     * ``head``: the head of the whole log, for a selection; a whole log has its own.
 
-    * ``signed``: the checkpoint of a signed log, and the hashes of what is not shown of it. The browser then also checks
-      the signature, and that each record is in the tree that was signed; see :func:`hubwire.listeners.audit.signed_part`.
+    * ``signed``: the checkpoint of a signed log, and the hashes of what is not shown of it, as
+      :func:`hubwire.listeners.audit.signed_part` returns them. The browser then also checks the signature, and that
+      each record is in the tree that was signed.
 
-    ``names``, ``head`` and ``signed`` are attributes too, and are read when the export ends: they may be set until then.
+    ``names``, ``head`` and ``signed`` are attributes, too, read when the export ends: they may be set until then.
 
-    It says apart what is known of integrity, of completeness, of who has signed and of redaction. All of the file is written as the
-    records come; the reader's browser holds all of them, which is comfortable up to a hundred thousand.
+    It says apart what is known of integrity, of completeness, of who has signed, and of redaction. All of the file is
+    written as the records come; the reader's browser holds all of them, which is comfortable up to a hundred thousand.
 
     Raises :class:`~hubwire.errors.ConfigurationError` for a wrong argument.
     """
