@@ -269,6 +269,13 @@ def long_logs(records: int) -> list[Row]:
             lambda _: hashing(records),
             rounds_max=3,
         ),
+        Row(
+            f"verify a record of a signed log, tree and signature, of {many}",
+            lambda _: verifying_signed(records),
+            "SHA-256 of the bytes",
+            lambda _: hashing(records),
+            rounds_max=3,
+        ),
     ]
 
 

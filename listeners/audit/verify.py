@@ -208,7 +208,7 @@ class _Examination:
                 gaps.add(record.index, head.at)
             if head.seq is not UNSET and head.cut is UNSET and (journal is None or journal.is_met_by(head)):
                 coverage.event(head.seq)
-            else:
+            elif head.may_be_own or head.seq is not UNSET or head.cut is not UNSET:
                 await self._look_at(record, head)
         await self._signed.add(records)
 
