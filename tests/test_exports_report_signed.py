@@ -18,7 +18,7 @@ import pytest
 from hubwire.exports import ExportRecord, Report, export_now
 from hubwire.listeners.audit import AuditLog, Retention, prove, signed_part
 from hubwire.log import LogReader, Record
-from hubwire.proof import Checkpoint, InclusionProof, KeySigner, Note, SignedPart, Tree, absent_ranges, leaf_hash
+from hubwire.proof import Checkpoint, InclusionProof, KeySigner, Note, SignedPart, leaf_hash
 from hubwire.stores import MemoryStore
 from support.reports import BLOCK, Reader, opened_browser, tampered
 
@@ -194,6 +194,20 @@ def test_a_redacted_record_is_shown_by_its_place(reader: Reader) -> None:
     page.select_option("select >> nth=0", "?redacted")
     page.locator(".row").first.click()
     assert "its text was redacted" in page.inner_text(".drawer")
+
+
+def test_a_forged_text_that_is_called_redacted_is_not_called_shown(reader: Reader, log: Signed) -> None:
+    """Whoever forges a file can say so of any record: then its place alone is shown, and the page counts that."""
+    content = report(log.records, log.part(vkey=log.key.vkey))
+
+    def forge(rows: list[bytes]) -> list[bytes]:
+        index, _, previous, line = rows[77].split(b"\t")
+        flags = b"r" + base64.b64encode(leaf_hash(line))
+        return [*rows[:77], b"\t".join([index, flags, previous, line.replace(b"word", b"sword")]), *rows[78:]]
+
+    reader.open(tampered(content, forge))
+    assert "the text of 1 record that was redacted for this file: only the place is shown" in reader.fact("signer")
+    assert "cannot be held against the chain" in reader.fact("integrity")
 
 
 def test_what_came_after_the_checkpoint_is_not_called_signed(reader: Reader) -> None:
@@ -396,20 +410,3 @@ def test_ten_thousand_records_are_proved(reader: Reader) -> None:
     assert f"Signed: {len(log.records):,} records" in reader.fact("signer")
     reader.view("records")
     assert page.locator(".row").count() < 80
-
-
-# --- the ranges ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("size", [0, 1, 2, 3, 7, 8, 9, 255, 256, 257])
-def test_ranges_and_leaves_are_the_whole_tree(size: int) -> None:
-    leaves = [leaf_hash(b"%d" % number) for number in range(size)]
-    for shown in ([], list(range(size)), list(range(0, size, 3)), [0, size + 5], list(range(size // 2, size))):
-        ranges = absent_ranges(shown, size)
-        assert sorted(
-            [*(at for begin, end in ranges for at in range(begin, end)), *(at for at in shown if at < size)]
-        ) == list(range(size))
-        assert ranges == sorted(ranges)
-    tree = Tree()
-    tree.extend(leaves)
-    assert tree.size == size

@@ -88,7 +88,7 @@ def report(
     """Write a log, or a part of it, as one HTML file for a person: the page computes the chain again by itself."""
     import anyio
 
-    from .report import report
+    from .report import report, verifier_key
 
     anyio.run(
         partial(
@@ -96,7 +96,7 @@ def report(
             target,
             output=output,
             title=title,
-            vkey=vkey,
+            vkey=verifier_key(vkey),
             selection=filters.selection("report"),
             log=log,
             raw=raw,

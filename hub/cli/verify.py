@@ -21,7 +21,7 @@ from .failures import CommandFailed
 from .output import Paint, escape, is_terminal, plural, say
 from .target import AUDIT, READING_SECONDS, find_log, open_target
 
-__all__ = ("Expectations", "NotVerified", "key_of", "verify")
+__all__ = ("Expectations", "NotVerified", "verify")
 
 _WIDTH = 110
 _INDENT = " " * 24
@@ -62,7 +62,7 @@ async def verify(target: str, *, log: str | None, expected: Expectations, as_jso
             await find_log(store, log or AUDIT, target),
             expect_head=None if expected.head is None else Head.parse(expected.head),
             expect_records=expected.records,
-            vkey=None if expected.vkey is None else key_of(expected.vkey),
+            vkey=None if expected.vkey is None else _key(expected.vkey),
             expect_checkpoint=since,
             gap_seconds_max=expected.gap_max,
             all_faults=expected.all_faults,
@@ -107,7 +107,7 @@ def _keep(file: Path, state: VerifierState) -> None:
         raise CommandFailed(f"--state {file}: cannot be written ({error.strerror})") from error
 
 
-def key_of(text: str) -> VerifierKey:
+def _key(text: str) -> VerifierKey:
     """Return the key that an option is, or that is in the file which it names."""
     return VerifierKey.parse(_read(Path(text), "--vkey") if Path(text).is_file() else text)
 
