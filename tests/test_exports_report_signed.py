@@ -18,7 +18,7 @@ import pytest
 from hubwire.exports import ExportRecord, Report, export_now
 from hubwire.listeners.audit import AuditLog, Retention, prove, signed_part
 from hubwire.log import LogReader, Record
-from hubwire.proof import Checkpoint, InclusionProof, KeySigner, Note, SignedPart, leaf_hash
+from hubwire.proof import Checkpoint, InclusionProof, KeySigner, Note, SignedPart, handover_line, leaf_hash
 from hubwire.stores import MemoryStore
 from support.reports import BLOCK, Reader, opened_browser, tampered
 
@@ -260,6 +260,21 @@ def test_a_key_that_was_handed_over_is_followed(reader: Reader) -> None:
     assert looks(reader)["signature"] == "good"
     reader.open(with_about(content, lambda signed: signed["handovers"].clear()))
     assert looks(reader)["signature"] == "bad"
+
+
+def test_a_key_that_hands_over_to_itself_is_not_followed(reader: Reader, log: Signed) -> None:
+    """A forger signs a hand-over from the true key to its own, with its own; the true key has not."""
+    forger = KeySigner.new(NAME)
+    checkpoint = Checkpoint.parse(log.part().note.text)
+    text = attrs.evolve(checkpoint, extensions=(handover_line(forger.vkey),)).text
+    handover = Note(text, (forger.signature(text.encode()),))
+    signed = Note(checkpoint.text, (forger.signature(checkpoint.text.encode()),))
+    part = SignedPart(signed, log.part().hashes, (handover,), log.key.vkey)
+    reader.open(report(log.records, part))
+    assert looks(reader)["signature"] == "bad"
+    both = Note(text, (log.key.signature(text.encode()), forger.signature(text.encode())))
+    reader.open(report(log.records, attrs.evolve(part, handovers=(both,))))
+    assert looks(reader)["signature"] == "good"
 
 
 def test_the_proof_of_a_record_can_be_saved_and_holds(reader: Reader, log: Signed) -> None:
