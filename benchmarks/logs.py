@@ -11,6 +11,7 @@ import tempfile
 import time
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import anyio
 from measure import elapsed
@@ -22,6 +23,7 @@ from hubwire.listeners import AuditLog
 from hubwire.listeners.audit import verify
 from hubwire.log import Log
 from hubwire.ports import KnowledgeStore
+from hubwire.proof import KeySigner, VerifierKey
 from hubwire.stores import FileStore, MemoryStore
 
 RECORD = {"kind": "tool.called", "agent_id": "a" * 32, "channel_id": "c" * 32, "tool": "search", "text": "x" * 130}
@@ -41,9 +43,15 @@ def raw_appends(root: Path, count: int, batch: int) -> float:
     return seconds / count
 
 
-def audit_appends(root: Path, count: int, producers: int, *, redacted: bool = True) -> float:
+KEY = "example.org/bench"
+
+
+def audit_appends(
+    root: Path, count: int, producers: int, *, redacted: bool = True, signer: KeySigner | None = None
+) -> float:
     async def work() -> None:
-        async with AuditLog(FileStore(root), redactor="default" if redacted else None) as audit:
+        redactor: Any = "default" if redacted else None
+        async with AuditLog(FileStore(root), redactor=redactor, signer=signer) as audit:
 
             async def produce() -> None:
                 for _ in range(count // producers):
@@ -54,6 +62,11 @@ def audit_appends(root: Path, count: int, producers: int, *, redacted: bool = Tr
                     tasks.start_soon(produce)
 
     return elapsed(work) / count
+
+
+def signed_appends(root: Path, count: int, producers: int) -> float:
+    """The same for a signed log: its tree grows with the records, and a checkpoint is signed each second."""
+    return audit_appends(root, count, producers, signer=KeySigner.new(KEY))
 
 
 def audit_batches(root: Path, count: int, batch: int) -> float:
@@ -107,6 +120,26 @@ def opening(records: int, *, after_crash: bool) -> float:
 
 def verifying(records: int) -> float:
     return elapsed(lambda: verify(FileStore(filled(records)))) / records
+
+
+@cache
+def signed(records: int) -> tuple[Path, VerifierKey]:
+    """Return a folder with such a log that is signed, and its key."""
+    root, key = Path(tempfile.mkdtemp(prefix="hubwire-bench-", dir=".")), KeySigner.new(KEY)
+    atexit.register(shutil.rmtree, root)
+    asyncio.run(fill(FileStore(root), records))
+
+    async def sign() -> None:
+        async with AuditLog(FileStore(root), signer=key) as audit:
+            await audit.append(RECORD)
+
+    asyncio.run(sign())
+    return root, key.vkey
+
+
+def verifying_signed(records: int) -> float:
+    root, vkey = signed(records)
+    return elapsed(lambda: verify(FileStore(root), vkey=vkey)) / records
 
 
 def hashing(records: int) -> float:

@@ -23,7 +23,9 @@ from logs import (
     hashing,
     opening,
     raw_appends,
+    signed_appends,
     verifying,
+    verifying_signed,
 )
 from measure import Row, measure
 from peers import ag2_appends_in_memory, ag2_fan_out, ag2_post_wait, ag2_whole_way
@@ -54,6 +56,12 @@ def appending() -> list[Row]:
         Row(
             "AuditLog.append, 256 producers, fsync, chain, redaction",
             lambda root: audit_appends(root, 51_200, 256),
+            "raw group commit of ready lines",
+            lambda root: raw_appends(root, 51_200, 256),
+        ),
+        Row(
+            "AuditLog.append, 256 producers, fsync, chain, redaction, tree, signature",
+            lambda root: signed_appends(root, 51_200, 256),
             "raw group commit of ready lines",
             lambda root: raw_appends(root, 51_200, 256),
         ),
@@ -257,6 +265,13 @@ def long_logs(records: int) -> list[Row]:
         Row(
             f"verify a record, of {many}",
             lambda _: verifying(records),
+            "SHA-256 of the bytes",
+            lambda _: hashing(records),
+            rounds_max=3,
+        ),
+        Row(
+            f"verify a record of a signed log, tree and signature, of {many}",
+            lambda _: verifying_signed(records),
             "SHA-256 of the bytes",
             lambda _: hashing(records),
             rounds_max=3,

@@ -19,7 +19,9 @@ from hubwire.errors import (
     LogRolledBack,
 )
 from hubwire.listeners.audit import AuditLog, Outcome, Retention, Verification, VerifierState, examine, verify
+from hubwire.listeners.audit._records import RecordHead
 from hubwire.log import LogReader
+from hubwire.log._lines import OWN_KINDS
 from hubwire.proof import (
     Checkpoint,
     FunctionSigner,
@@ -486,3 +488,10 @@ async def test_a_key_that_was_handed_over_counts_no_more(key: KeySigner) -> None
     text = Note.parse(content).text
     await store.write("/audit/checkpoint", str(Note(text, (key.signature(text.encode()),))))
     assert failing(await examine(store, vkey=key.vkey)) == ["signer"]
+
+
+def test_verifying_looks_at_all_kinds_that_a_log_writes_by_itself() -> None:
+    """It reads all fields of those alone: a kind that it does not take for one would not be looked at."""
+    assert [kind for kind in OWN_KINDS if not RecordHead(kind=kind).may_be_own] == []
+    assert RecordHead(kind=["log.opened"]).may_be_own
+    assert not RecordHead(kind="payment.made").may_be_own

@@ -72,6 +72,22 @@ def test_the_demo_survives_a_kill(shown: tuple[list[str], Path]) -> None:
     assert counts["channel.closed"] == counts["channel.opened"] == 5
 
 
+def test_the_demo_shows_a_forger_who_is_caught_and_one_who_is_not(shown: tuple[list[str], Path]) -> None:
+    """In 80 columns: the log alone catches one, the other only the head that was kept."""
+    lines, store = shown
+    begin = lines.index("And if the log is forged? Two forgers, each with a copy of it.")
+    said = [line.strip() for line in lines[begin:]]
+    assert max(map(len, lines[begin:])) <= 80
+    assert [line for line in said if line.startswith("→")] == [
+        "→ Caught by the log itself: each h follows from the record before.",
+        "→ Not caught: by itself this log is as good as the true one.",
+        "→ Caught by the head that was kept where no forger can write.",
+    ]
+    assert [line.split()[1] for line in said if line.startswith("integrity")] == ["fails", "holds", "fails"]
+    head = next(line for line in said if "--expect-head" in line).split()[-1]
+    assert hubwire("verify", store, "--expect-head", head).returncode == 0
+
+
 def test_the_demo_checks_its_claims(shown: tuple[list[str], Path]) -> None:
     lines, _ = shown
     for check in (

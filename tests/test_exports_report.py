@@ -9,7 +9,6 @@ import hashlib
 import html
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,9 +21,9 @@ from hubwire import codec
 from hubwire.exports import ExportRecord, Report, export_now
 from hubwire.log import Head, Record, chain_value
 from support.exports import HOSTILE, make_log, read_log
+from support.reports import BLOCK, Reader, opened_browser, tampered
 
 SECRET = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCD"
-BLOCK = re.compile(rb'<script type="text/x-hubwire-records">([^<]*)</script>')
 
 
 def chained(number: int, make: Callable[[int], dict[str, Any]]) -> list[ExportRecord]:
@@ -112,49 +111,7 @@ def test_a_file_holds_the_lines_of_the_log(worked: list[Record]) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("there is no chromium here; apt-get install chromium")
-    with playwright.sync_playwright() as driver:
-        # As root, in a container, the sandbox of the browser has no rights to be made.
-        options = ["--no-sandbox", "--host-resolver-rules=MAP report.test 127.0.0.1"]
-        opened = driver.chromium.launch(executable_path=chromium, args=options)
-        yield opened
-        opened.close()
-
-
-class Reader:
-    """A reader of reports: a browser, and what it was asked for and has complained of."""
-
-    def __init__(self, browser: Any, folder: Path) -> None:
-        self.context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-        self.page = self.context.new_page()
-        self.folder = folder
-        self.trouble: list[str] = []
-        self.page.on("pageerror", lambda error: self.trouble.append(str(error)))
-        self.page.on("console", lambda message: self.trouble.append(message.text))
-        self.page.on("dialog", lambda dialog: self.trouble.append(dialog.message))
-        self.page.on("request", self._asked)
-
-    def _asked(self, request: Any) -> None:
-        if not request.url.startswith(("file:", "blob:")):
-            self.trouble.append(f"asked for {request.url}")
-
-    def open(self, content: bytes) -> Any:
-        file = self.folder / "report.html"
-        file.write_bytes(content)
-        self.page.goto(file.as_uri())
-        self.page.wait_for_selector("html[data-checked], html[data-ready=failed]", state="attached")
-        return self.page
-
-    def view(self, name: str) -> Any:
-        self.page.click(f"#tab-{name}")
-        return self.page
-
-    def fact(self, name: str) -> str:
-        text: str = self.page.inner_text(f"#{name}")
-        return text
+    yield from opened_browser()
 
 
 @pytest.fixture
@@ -195,17 +152,6 @@ def test_hostile_texts_are_shown_and_do_nothing(reader: Reader, worked: list[Rec
     assert "\\u202e" in shown
     assert "\\u2028" in shown
     assert "\u202e" not in page.evaluate("document.body.innerText")
-
-
-def tampered(content: bytes, change: Callable[[list[bytes]], list[bytes]]) -> bytes:
-    """Return a report whose rows were changed after it was made."""
-
-    def changed(match: re.Match[bytes]) -> bytes:
-        rows = gzip.decompress(base64.b64decode(match[1])).removesuffix(b"\n").split(b"\n")
-        packed = base64.b64encode(gzip.compress(b"".join(b"%b\n" % row for row in change(rows))))
-        return b'<script type="text/x-hubwire-records">%b</script>' % packed
-
-    return BLOCK.sub(changed, content)
 
 
 def test_a_changed_record_is_named(reader: Reader) -> None:

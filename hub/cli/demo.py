@@ -25,6 +25,7 @@ from hubwire.stores import MemoryStore, open_store
 from ..errors import ConfigurationError
 from ..log import LogReader, Record, follow, log_exists
 from ..ports import KnowledgeStore
+from .demo_forgers import show_forgers
 from .demo_serving import serve_team
 from .failures import CommandFailed
 from .output import Paint, is_terminal, say
@@ -176,6 +177,7 @@ class _Show:
         say(f"All {len(self._seen)} records that were on the screen before the kill are in the log.")
         await self._count_solved()
         say(f"All {self._tickets} tickets were solved, each once.")
+        await show_forgers(self._store, verification.head)
         say(self._paint.bold(f"verified {verification.records} records"))
 
     async def _compare_with_journal(self) -> int:

@@ -80,6 +80,10 @@ def report(
         str,
         Parameter(name=["-o", "--output"], allow_leading_hyphen=True, help="The file, or - for the standard output."),
     ],
+    vkey: Annotated[
+        str | None,
+        Parameter(help="Of a signed log: the verifier key, or a file with it, for readers who do not have it."),
+    ] = None,
     title: Annotated[
         str | None, Parameter(help="What stands at its head; by default the log, and what is selected.")
     ] = None,
@@ -90,7 +94,7 @@ def report(
     """Write a log, or a part of it, as one HTML file for a person: the page computes the chain again by itself."""
     import anyio
 
-    from .report import report
+    from .report import report, verifier_key
 
     anyio.run(
         partial(
@@ -98,6 +102,7 @@ def report(
             target,
             output=output,
             title=title,
+            vkey=verifier_key(vkey),
             selection=filters.selection("report"),
             log=log,
             raw=raw,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from array import array
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -17,13 +18,15 @@ import anyio.to_thread
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from hubwire.listeners.audit import signed_part
 from hubwire.listeners.audit.blobs import opened, restore
 
 from ..erasable import COMMITTED, Opener
 from ..errors import ConfigurationError
 from ..exports import ExportRecord, Format, export
-from ..log import Head, LogReader, Record
+from ..log import Head, LogReader, Record, read_kept
 from ..ports import KnowledgeStore
+from ..proof import SignedPart, VerifierKey
 from ..query import Selection, query
 from .failures import CommandFailed
 from .output import escape_json, is_terminal
@@ -102,8 +105,13 @@ class Source:
 class LinkedSource(Source):
     """The same, and what a report wants to know beside: the chain value before each record, the head, and names."""
 
-    def __init__(self, store: KnowledgeStore, path: str, selection: Selection, *, raw: bool) -> None:
+    def __init__(
+        self, store: KnowledgeStore, path: str, selection: Selection, *, raw: bool, vkey: VerifierKey | None = None
+    ) -> None:
         super().__init__(store, path, selection)
+        self.signed: SignedPart | None = None
+        """What shows that the records are in a signed log; known when they were read, None for one that is not."""
+        self._vkey = vkey
         self.head: Head | None = None
         """The head of the log at that end; known when the records were read, None for a log without a chain."""
         self.names: dict[str, str] = {}
@@ -120,13 +128,18 @@ class LinkedSource(Source):
             async for naming in query(self._store, self._path, _NAMING):
                 self._names.learn_line(self._shown.record(Record(naming.index, naming.line)).line)
         lines = super()._lines(end)
+        shown = array("Q")
         async for record, previous in (
             self._followed(lines) if self._selection.is_everything else self._linked(lines, end)
         ):
             if not self._selection.is_everything:
                 self._use_names(fields_of(record) or {})
+                shown.append(record.index)
             yield record, previous
         self.head = await head_at(self._store, self._path, end)
+        of_all = range((await read_kept(self._store, self._path)).first, end)
+        numbers = of_all if self._selection.is_everything else shown
+        self.signed = await signed_part(self._store, numbers, path=self._path, vkey=self._vkey)
 
     async def _followed(self, lines: _Lines) -> _Lines:
         """Iterate over all records, each with the chain value of the one before."""

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import attrs
 
 from ..exports import Report
+from ..proof import VerifierKey
 from ..query import Selection
 from .exporting import STDOUT, LinkedSource, check_output, export_to, size_text
 from .output import plural, say
 from .redacted import Shown, shown
 from .target import AUDIT, JOURNAL, READING_SECONDS, beginning_of, find_log, open_target
 
-__all__ = ("report",)
+__all__ = ("report", "verifier_key")
 
 _COMFORTABLE = 100_000
 """How many records the page of a report shows without making its reader wait."""
@@ -29,12 +31,21 @@ class _LogReport(Report):
         self._source = source
 
     def end(self) -> Iterator[bytes]:
-        self.names, self.head = self._source.names, self._source.head
+        source = self._source
+        self.names, self.head, self.signed = source.names, source.head, source.signed
         yield from super().end()
 
 
 async def report(
-    target: str, *, output: str, title: str | None, selection: Selection, log: str | None, raw: bool, force: bool
+    target: str,
+    *,
+    output: str,
+    title: str | None,
+    selection: Selection,
+    log: str | None,
+    raw: bool,
+    force: bool,
+    vkey: VerifierKey | None = None,
 ) -> None:
     """Write the report, and say what is in it."""
     check_output(output, is_text=False)
@@ -42,7 +53,7 @@ async def report(
     try:
         path = await find_log(store, log, target)
         beginning = await beginning_of(store, path)
-        source = LinkedSource(store, path, selection, raw=raw)
+        source = LinkedSource(store, path, selection, raw=raw, vkey=vkey)
         words = None if selection.is_everything else selection_text(_as_shown(selection, shown(raw=raw)))
         heading = title if title is not None else _title(path, words)
         made = _LogReport(heading, words, source)
@@ -56,9 +67,23 @@ async def report(
         say(f"hubwire: {beginning}", sys.stderr)
     if source.head is not None:
         say(f"its head is {source.head}: keep it elsewhere, and compare it with that of the report", stream)
+    if source.signed is not None and vkey is None:
+        advice = "its reader pastes the verifier key, or give --vkey to put it in"
+        say(f"it is signed, and the signature is in the report: {advice}", stream)
     if source.written > _COMFORTABLE:
         advice = "select some: --channel, --agent, --since"
         say(f"hubwire: a browser takes a while for {plural(source.written, 'record')}; {advice}", sys.stderr)
+
+
+def verifier_key(given: str | None) -> VerifierKey | None:
+    """Return the key that an option is, or that is in the file which it names."""
+    if given is None:
+        return None
+    try:
+        text = Path(given).read_text(encoding="utf-8")
+    except (OSError, ValueError):  # a key is no name of a file, and may be too long for one
+        text = given
+    return VerifierKey.parse(text)
 
 
 def _as_shown(selection: Selection, as_shown: Shown) -> Selection:

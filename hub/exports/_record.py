@@ -13,6 +13,7 @@ from .._values import Value
 from ..errors import ConfigurationError, HubError, InvalidRecord
 from ..events import Event
 from ..log import Record
+from ..proof.tree import leaf_hash
 from ..redaction.choice import Redacting
 
 __all__ = ("LOG_KEYS", "ExportRecord", "record_of", "redacted")
@@ -38,6 +39,8 @@ class ExportRecord(Value):
     """``h`` of the record before it in its log, where that is known; empty for the first record of a log."""
     is_redacted: bool = False
     """Whether it was changed for this export: then its line is not what its chain value stands for."""
+    leaf: bytes | None = None
+    """Of one that was changed: the hash that its line has in the tree of a signed log, of 32 bytes."""
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -112,7 +115,7 @@ def redacted(record: ExportRecord, redacting: Redacting | None) -> ExportRecord:
         whole = redacting.line(whole)
     if line is record.line and whole is record.whole:
         return record
-    return attrs.evolve(record, line=line, whole=whole, is_redacted=True)
+    return attrs.evolve(record, line=line, whole=whole, is_redacted=True, leaf=leaf_hash(record.line))
 
 
 def _redacted_line(line: bytes, redacting: Redacting) -> bytes:

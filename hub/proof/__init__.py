@@ -14,6 +14,7 @@ from .hashes import TreeHashes
 from .http_witness import HttpWitness
 from .inclusion import InclusionProof
 from .note import Checkpoint, Note, NoteSignature, VerifierKey
+from .part import SignedPart, absent_ranges
 from .signer import FunctionSigner, KeySigner, Signer, SigningRequest, as_signer, wipe_key
 from .sockets import SocketSigner
 from .tiles import ENTRY_BYTES_MAX, bundle, tile_path, tile_widths, unbundled
@@ -53,6 +54,7 @@ __all__ = (
     "Note",
     "NoteSignature",
     "ProofInvalid",
+    "SignedPart",
     "Signer",
     "SigningRequest",
     "SocketSigner",
@@ -68,6 +70,7 @@ __all__ = (
     "WitnessPolicy",
     "WitnessRequest",
     "WitnessServer",
+    "absent_ranges",
     "as_signer",
     "bundle",
     "check_timestamp",

@@ -8,6 +8,7 @@ from ._copying import RedactedCopy, redacted_copy
 from ._erasable import Erased
 from ._forking import Fork, fork
 from ._proving import prove
+from ._showing import signed_part
 from ._signing import newest_checkpoint
 from ._state import VerifierState
 from ._tiling import tiles
@@ -42,6 +43,7 @@ __all__ = (
     "newest_checkpoint",
     "prove",
     "redacted_copy",
+    "signed_part",
     "tiles",
     "verify",
 )

@@ -14,6 +14,10 @@ from hubwire.log import Head, Record, chain_value, segment_path
 __all__ = ("RecordChecks", "RecordHead", "at_byte", "fields_of")
 
 
+_OWN = ("log.", "record.")
+"""How the kinds begin of records that a log writes by itself."""
+
+
 class RecordHead(msgspec.Struct):
     """What is looked at of each record; reading all of its fields takes twice as long."""
 
@@ -24,6 +28,11 @@ class RecordHead(msgspec.Struct):
     hub: Any = None
     cut: Any = UNSET
     contents: Any = msgspec.field(default=UNSET, name="$c")
+
+    @property
+    def may_be_own(self) -> bool:
+        """Whether it may be a record that the log has written by itself: those have kinds of their own."""
+        return type(self.kind) is not str or self.kind.startswith(_OWN)
 
 
 _head_of = msgspec.json.Decoder(RecordHead).decode

@@ -261,7 +261,7 @@ class _Examination:
             is_plain = head.seq is not UNSET and head.cut is UNSET and head.contents is UNSET
             if is_plain and (journal is None or journal.is_met_by(head)):
                 coverage.event(head.seq)
-            else:
+            elif head.may_be_own or head.seq is not UNSET or head.cut is not UNSET:
                 await self._look_at(record, head)
         await self._signed.add(records)
 

@@ -24,14 +24,29 @@ from ..._foreign.arguments import Call
 from ..._head import Head
 from ..._version import installed_version
 from ...errors import ConfigurationError
+from ...proof.part import SignedPart
 from .._format import Format
 from .._record import ExportRecord
 
 __all__ = ("Report",)
 
 _REPORT = Call("Report()", ConfigurationError)
-_SCRIPTS = ("signs", "reading", "model", "known", "overview", "timeline", "channels", "records", "main")
+_SCRIPTS = (
+    "signs",
+    "reading",
+    "notes",
+    "tree",
+    "model",
+    "known",
+    "signed",
+    "overview",
+    "timeline",
+    "channels",
+    "records",
+    "main",
+)
 _HEAD = "a hubwire.log.Head"
+_SIGNED = "a SignedPart, as hubwire.listeners.audit.signed_part() returns"
 _TITLE_CHARS_MAX = 200
 _HIDDEN = re.compile(r"[^\x20-\x7e]")
 _JSON_IN_HTML = (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029"))
@@ -46,10 +61,14 @@ class Report(Format):
     * ``names``: names of agents and topics of channels by their ids, for ids whose names are not in the records.
     * ``head``: the head of the whole log, for a selection; a whole log has its own.
 
-    ``names`` and ``head`` are attributes too, and are read when the export ends: they may be set until then.
+    * ``signed``: the checkpoint of a signed log, and the hashes of what is not shown of it, as
+      :func:`hubwire.listeners.audit.signed_part` returns them. The browser then also checks the signature, and that
+      each record is in the tree that was signed.
 
-    It says apart what is known of integrity, of completeness and of redaction. All of the file is written as the
-    records come; the reader's browser holds all of them, which is comfortable up to a hundred thousand.
+    ``names``, ``head`` and ``signed`` are attributes, too, read when the export ends: they may be set until then.
+
+    It says apart what is known of integrity, of completeness, of who has signed, and of redaction. All of the file is
+    written as the records come; the reader's browser holds all of them, which is comfortable up to a hundred thousand.
 
     Raises :class:`~hubwire.errors.ConfigurationError` for a wrong argument.
     """
@@ -64,11 +83,15 @@ class Report(Format):
         selection: str | None = None,
         names: Mapping[str, str] | None = None,
         head: Head | None = None,
+        signed: SignedPart | None = None,
     ) -> None:
         self._title = _REPORT.text("title", title)
         self._selection = _REPORT.text("selection", selection, is_optional=True)
         self.names: Mapping[str, str] = _names_of(names)
         self.head: Head | None = None if head is None else _REPORT.instance("head", head, Head, wanted=_HEAD)
+        self.signed: SignedPart | None = (
+            None if signed is None else _REPORT.instance("signed", signed, SignedPart, wanted=_SIGNED)
+        )
         self._redaction: str | None = None
         self._records = 0
         self._last: ExportRecord | None = None
@@ -89,7 +112,7 @@ class Report(Format):
         self._last = record
         parts = [
             b"" if record.index is None else b"%d" % record.index,
-            b"r" if record.is_redacted else b"",
+            b"" if not record.is_redacted else b"r" + base64.b64encode(record.leaf or b""),
             b"-" if previous is None else previous.encode(),
             record.line.replace(b"\t", b" "),
         ]
@@ -113,6 +136,7 @@ class Report(Format):
             "redaction": self._redaction,
             "head": self._head(),
             "names": _names_of(self.names),
+            "signed": _signed_fields(self.signed),
         }
         text = msgspec.json.encode(about).decode()
         for char, escaped in _JSON_IN_HTML:
@@ -127,6 +151,17 @@ class Report(Format):
         if last is None or last.index is None or last.chain is None:
             return None
         return str(Head(last.index + 1, last.chain))
+
+
+def _signed_fields(part: SignedPart | None) -> dict[str, object] | None:
+    if part is None:
+        return None
+    return {
+        "checkpoint": str(part.note),
+        "handovers": [str(note) for note in part.handovers],
+        "hashes": None if part.hashes is None else base64.b64encode(part.hashes).decode(),
+        "vkey": None if part.vkey is None else str(part.vkey),
+    }
 
 
 def _names_of(given: object) -> dict[str, str]:

@@ -2,18 +2,18 @@
 
 function knownPanel(state) {
   const panel = h("section", { class: "panel", "aria-label": "What is known of these records" });
-  const facts = h("div", { class: "known" });
+  const facts = h("div", { class: state.about.signed ? "known is-signed" : "known" });
   state.integrity = h("div", { class: "fact", id: "integrity" });
   state.completeness = h("div", { class: "fact", id: "completeness" });
-  facts.append(state.integrity, state.completeness, redactionFact(state));
+  facts.append(state.integrity, state.completeness, signerFact(state), redactionFact(state));
   panel.append(
     facts,
     h(
       "p",
       { class: "small-print" },
       "This page computes all of it here, from the records in the file, and asks for nothing from anywhere. But who makes a file can",
-      " also change how it computes: for a verdict of your own, keep the head from elsewhere, and let ",
-      h("code", {}, "hubwire verify --expect-head"),
+      " also change how it computes: for a verdict of your own, keep head, checkpoint and key from elsewhere, and let ",
+      h("code", {}, "hubwire verify"),
       " look at the log itself.",
     ),
   );
@@ -69,7 +69,7 @@ function showIntegrity(state, found) {
         "p",
         {},
         "They are a selection: each yields its own chain value from the one before it, as this file has both. That",
-        " these values are those of the log, only the whole log can show.",
+        " these values are those of the log, only the whole log can show, or a signature over it.",
       ),
     );
   }
@@ -131,7 +131,6 @@ function showIntegrity(state, found) {
       notes,
     );
   }
-  document.documentElement.dataset.checked = found.wrong ? "wrong" : found.isAble ? "done" : "unable";
 }
 
 function showCompleteness(state) {
@@ -315,7 +314,6 @@ function redactionFact(state) {
     );
   }
   notes.push(h("p", { class: "dim" }, "No list of patterns finds everything: look before you hand it on."));
-  notes.push(h("p", { class: "dim" }, "The log is not signed: who wrote it is not known from it."));
   if (about.redaction === null)
     fact(
       element,

@@ -31,6 +31,9 @@ async function main() {
   await pause();
   state.found = await check(records, (done) => showChecking(state, done));
   showIntegrity(state, state.found);
+  await checkSigned(state, (done) => showClimbing(state, done));
+  showSigned(state);
+  document.documentElement.dataset.checked = state.found.wrong ? "wrong" : state.found.isAble ? "done" : "unable";
   state.redraw?.();
 }
 

@@ -2,6 +2,7 @@
 
 const SEAL = /,"d":(\d+)(?:,"h":"([A-Za-z0-9_-]{22})"|,"c":"[0-9a-f]{8}")?\}$/;
 const CHAIN_BYTES = ',"h":"0123456789012345678901"}'.length;
+const REDACTED = "r".charCodeAt(0);
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
@@ -38,7 +39,7 @@ async function readRecords(progress) {
   return records;
 }
 
-/** Make a record of its row: number, whether it was redacted, the chain value before it, its line, and the whole. */
+/** Make a record of its row: number, whether it was redacted and its leaf then, the chain value before it, its line, and the whole. */
 function recordOf(bytes, place) {
   const parts = [];
   let begin = 0;
@@ -55,7 +56,8 @@ function recordOf(bytes, place) {
   return {
     place,
     index: index.length ? Number(decoder.decode(index)) : null,
-    isRedacted: decoder.decode(flags).includes("r"),
+    isRedacted: flags[0] === REDACTED,
+    leaf: flags.length > 1 ? bytesOf(decoder.decode(flags.subarray(1))) : new Uint8Array(),
     previous: decoder.decode(previous) === "-" ? null : decoder.decode(previous),
     text,
     whole,

@@ -119,10 +119,11 @@ function holds(state, record, words) {
 
 function download(state, records) {
   const parts = records.flatMap((record) => [record.text, "\n"]);
-  const link = h("a", {
-    href: URL.createObjectURL(new Blob(parts, { type: "application/jsonl" })),
-    download: "records.jsonl",
-  });
+  saved(new Blob(parts, { type: "application/jsonl" }), "records.jsonl");
+}
+
+function saved(blob, name) {
+  const link = h("a", { href: URL.createObjectURL(blob), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
@@ -304,6 +305,7 @@ class List {
       ],
       ["Took", typeof fields.duration_ms === "number" ? took(fields.duration_ms) : null],
       ["Chain", h("span", { class: record.checked === "wrong" ? "bad" : "" }, CHECKED[record.checked])],
+      ["Signed", signedRow(this.state, record)],
       ["Redacted", record.isRedacted ? "for this report" : null],
     ];
     return [

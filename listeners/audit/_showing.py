@@ -1,0 +1,63 @@
+"""What others need to see that some records are in a signed log, beside these records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hubwire.errors import CheckpointInvalid, HashesMissing
+from hubwire.log import read_kept
+from hubwire.ports import KnowledgeStore, normalize_path
+from hubwire.proof import Checkpoint, Note, SignedPart, TreeHashes, VerifierKey, absent_ranges, successor_of
+
+from . import _arguments
+from ._proving import range_roots
+from ._signing import archived_path, read_newest
+
+__all__ = ("signed_part",)
+
+
+async def signed_part(
+    store: KnowledgeStore, shown: Sequence[int], *, path: str = "/audit", vkey: VerifierKey | str | None = None
+) -> SignedPart | None:
+    """Return what shows, with the records of these numbers, that they are in a signed log; None if it is not signed.
+
+    ``shown`` are the numbers of records, in ascending order, a ``range`` for all of them. ``vkey`` goes along, for
+    readers that have no key of the log yet. It only reads, and checks no signature and no hash: that is for who is
+    shown the records. Where not all are, the log is read once, for the hashes of the others.
+
+    Raises :class:`~hubwire.errors.CheckpointInvalid` if the checkpoint is damaged, or ``vkey`` is no key, and what the
+    store raises.
+    """
+    key = VerifierKey.parse(vkey) if isinstance(vkey, str) else vkey
+    store, path = _arguments.store_for(store), normalize_path(path)
+    found = await read_newest(store, path)
+    if found is None:
+        return None
+    note, checkpoint = found
+    return SignedPart(note, await _hashes(store, path, shown, checkpoint.size), await _handovers(store, path), key)
+
+
+async def _hashes(store: KnowledgeStore, path: str, shown: Sequence[int], size: int) -> bytes | None:
+    ranges = absent_ranges(shown, size)
+    first, kept = (await read_kept(store, path)).first, TreeHashes(store, path)
+    try:
+        gone = [await kept.root(begin, end) for begin, end in ranges if begin < first]
+    except HashesMissing:
+        return None
+    rest = [span for span in ranges if span[0] >= first]
+    return b"".join((*gone, *(await range_roots(store, path, rest) if rest else ())))
+
+
+async def _handovers(store: KnowledgeStore, path: str) -> tuple[Note, ...]:
+    """Return the archived checkpoints that hand over to another key, in the order of their sizes."""
+    found = []
+    names = [name for name in await store.list(f"{path}/checkpoints") if name.isascii() and name.isdigit()]
+    for size in sorted(map(int, names)):
+        content = await store.read_bytes(archived_path(path, size))
+        try:
+            note = Note.parse(content)
+            if successor_of(Checkpoint.parse(note.text)) is not None:
+                found.append(note)
+        except CheckpointInvalid:  # it hands over to none; that it is damaged is for `verify` to say
+            continue
+    return tuple(found)
