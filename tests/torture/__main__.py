@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from . import calls, kills
+from . import calls, kills, power
 from .bugs import BUGS
 from .reports import Order, Report
 
@@ -18,6 +18,7 @@ Harness = Callable[[Path, Order], Report]
 HARNESSES: dict[str, tuple[Harness, int]] = {
     "kills": (kills.run, 1000),
     "calls": (calls.run, 0),
+    "power": (power.run, 5000),
 }
 """What runs it in a folder; and how many rounds are the whole test."""
 

@@ -188,7 +188,7 @@ def signs_before_it_syncs() -> None:
     append = _files.Files.append
 
     def append_and_sync_before(self: _files.Files, path: str, data: bytes, expect: int | None) -> int:
-        if b'"kind":"log.' not in data:  # what the log says by itself has no caller who waits for it
+        if b'"kind":"log.key_rotated"' not in data:  # the log says that by itself: no caller waits for it
             _sync(unsynced, right)
             size = append(self, path, data, expect)
             _sync(unsynced, right)

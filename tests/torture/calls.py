@@ -105,7 +105,7 @@ def _run(root: Path, script: str, trace: Path | None, arguments: Sequence[str], 
     os.close(writable)
     tracer = None
     if trace is not None:
-        command = ["strace", "-f", "-y", "-s", "100000", "-o", str(trace), "-e", f"trace={','.join(CALLS)},sendto"]
+        command = ["strace", "-f", "-y", "-s", "64", "-o", str(trace), "-e", f"trace={','.join(CALLS)},sendto"]
         tracer = subprocess.Popen([*command, *arguments, "-p", str(child)], stderr=subprocess.PIPE)
         assert tracer.stderr is not None
         tracer.stderr.readline()  # it is attached
@@ -237,7 +237,7 @@ def run(folder: Path, order: Order) -> Report:
         assert b"failed" not in output, output
         found = _faults_of(script, trace, root)
         report.count(f"calls of {script}", len({(fault.call, fault.when) for fault in found}))
-        report.faults += [f"{script}: {each}" for each in _judge(root, output, script, trace)]
+        report.found(script, _judge(root, output, script, trace))
         faults += found
         longest = max(file.stat().st_size for file in root.rglob("*.jsonl"))
         faults += [Fault(script, "write", size, "short") for size in range(_SHORT_STEP, longest, _SHORT_STEP)]
@@ -246,7 +246,7 @@ def run(folder: Path, order: Order) -> Report:
     if order.rounds:
         faults = Random(order.seed).sample(faults, min(order.rounds, len(faults)))
     for fault in faults:
-        report.rounds += 1
+        report.step(len(faults))
         _try(fault, root, trace, report)
         shutil.rmtree(root, ignore_errors=True)
         if order.is_bugged and report.faults:
@@ -264,5 +264,5 @@ def _try(fault: Fault, root: Path, trace: Path, report: Report) -> None:
         is_hit = any(call.is_injected for call in _traced(trace)) or "killed by SIGKILL" in trace.read_text()
         report.count(f"{fault.how} injected" if is_hit else "not met")
         seen = trace
-    report.faults += [f"{fault}: {each}" for each in _judge(root, output, fault.script, seen)]
+    report.found(str(fault), _judge(root, output, fault.script, seen))
 

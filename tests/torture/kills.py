@@ -46,8 +46,8 @@ def fork(live: Callable[[Say], None], writable: int) -> int:
         live(say)
     except BaseException as error:
         say({"failed": f"{type(error).__name__}: {error}"[:2000], "where": traceback.format_exc()[-1500:]})
-        os._exit(1)
-    os._exit(0)
+    finally:
+        os._exit(0)  # whatever was raised: the rest of this program is its parent's
 
 
 def _live_and_die(root: Path, life: str, chance: Random, *, has_hub: bool) -> bytes:
@@ -88,14 +88,14 @@ def run(folder: Path, order: Order) -> Report:
         if not life:
             shutil.rmtree(root, ignore_errors=root != folder)
             told, root = Acknowledged(str(key(0).vkey)), folder / f"log{number}"
-        report.rounds += 1
+        report.step(rounds)
         lines = said(_live_and_die(root, str(life), chance, has_hub=bool(number % 2)))
         for line in lines:
             told.hear(line)
             report.count("acknowledged", "did" in line)
             if "failed" in line:
-                report.faults.append(f"log {number}, life {life}: {line['failed']}")
-        report.faults += [f"log {number}, life {life}: {fault}" for fault in judge(root, told)]
+                report.found(f"log {number}, life {life}", [line["failed"], line["where"]])
+        report.found(f"log {number}, life {life}", judge(root, told))
         if report.faults:
             break
     shutil.rmtree(root, ignore_errors=True)

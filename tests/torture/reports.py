@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 __all__ = ("Order", "Report")
 
 _SHOWN = 5
+_SHOWN_EVERY = 100
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,17 @@ class Report:
     def count(self, what: str, number: int = 1) -> None:
         """Count what has happened."""
         self.counts[what] = self.counts.get(what, 0) + number
+
+    def found(self, what: str, faults: list[str]) -> None:
+        """Note faults, and show them at once."""
+        self.faults += [f"{what}: {fault}" for fault in faults]
+        sys.stderr.write("".join(f"{what}: {fault}\n"[:600] for fault in faults[:_SHOWN]))
+
+    def step(self, of: int) -> None:
+        """Begin the next round, and show now and then that it goes on."""
+        self.rounds += 1
+        if self.rounds % _SHOWN_EVERY == 0:
+            sys.stderr.write(f"{self.harness}: {self.rounds:,} of {of:,}, {len(self.faults)} faults\n")
 
     def end(self) -> Report:
         """Note how long it took."""
