@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from . import calls, kills, power
+from . import calls, damage, kills, power
 from .bugs import BUGS
 from .reports import Order, Report
 
@@ -19,6 +19,7 @@ HARNESSES: dict[str, tuple[Harness, int]] = {
     "kills": (kills.run, 1000),
     "calls": (calls.run, 0),
     "power": (power.run, 5000),
+    "damage": (damage.run, 3000),
 }
 """What runs it in a folder; and how many rounds are the whole test."""
 

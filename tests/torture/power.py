@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -23,7 +23,7 @@ __all__ = ("run",)
 
 _STORE = "/made/store"
 """Two directories that the program has to make, so that their names have to be durable, too."""
-_STUCK_MAX = 12
+_ALL_FROM = 500
 _LEAST = 3
 """What surely is there, all that may be there, and one state between them."""
 
@@ -37,8 +37,19 @@ class Recording:
     """Which sync failed in the first of them; 0 for none."""
     ops: list[Op]
 
+    @property
+    def failures(self) -> list[str]:
+        """What the program has failed with although its disk was in order."""
+        lines = said(b"".join(op.data for op in self.ops if op.kind == "say"))
+        second = lines.index({"life": "1"})
+        return [line["failed"] for line in lines[second if self.fails_at else 0 :] if "failed" in line]
+
     def __str__(self) -> str:
-        return self.script + (f", sync {self.fails_at} failed" if self.fails_at else "")
+        return _named(self.script, self.fails_at)
+
+
+def _named(script: str, fails_at: int) -> str:
+    return script + (f", sync {fails_at} failed" if fails_at else "")
 
 
 def _record(folder: Path, script: str, fails_at: int = 0) -> Recording:
@@ -47,6 +58,7 @@ def _record(folder: Path, script: str, fails_at: int = 0) -> Recording:
             writable = os.open(mount / SAID, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
             def live(say: Say, life: str = life, mount: Path = mount) -> None:
+                say({"life": life})
                 root = Path(f"{mount}{_STORE}")
                 asyncio.run(work(root, life, say, SCRIPTS[script], has_hub=script == "hub"))
 
@@ -56,15 +68,11 @@ def _record(folder: Path, script: str, fails_at: int = 0) -> Recording:
     return Recording(script, fails_at, load(recording))
 
 
-def _recordings(folder: Path, order: Order) -> Iterator[Recording]:
-    for script in SCRIPTS:
-        plain = _record(folder, script)
-        yield plain
-        syncs = [op for op in plain.ops if op.kind == "sync"]
-        chance = Random(order.seed)
-        for fails_at in sorted(chance.sample(range(1, len(syncs) // 3), min(_STUCK_MAX, len(syncs) // 4))):
-            if order.rounds == 0 or order.rounds > 500 or fails_at % 4 == 0 or order.is_bugged:
-                yield _record(folder, script, fails_at)
+def _plans(order: Order) -> list[tuple[str, int]]:
+    """Return what is recorded: each script, and each with a sync that fails, so many-eth of all."""
+    plans = [(script, fails_at) for script in SCRIPTS for fails_at in (0, *range(2, 40, 3))]
+    plans = [plan for plan in plans if re.search(order.like, _named(*plan))]
+    return plans if not 0 < order.rounds < _ALL_FROM else [plan for plan in plans if plan[1] in (0, 2, 17)]
 
 
 def run(folder: Path, order: Order) -> Report:
@@ -73,18 +81,18 @@ def run(folder: Path, order: Order) -> Report:
     if reason := why_no_fuse():
         report.skipped = reason
         return report
-    recordings = [each for each in _recordings(folder, order) if order.like in str(each)]
-    report.count("recordings", len(recordings))
-    moments = sum(len(each.ops) for each in recordings)
-    report.count("moments", moments)
+    plans = _plans(order)
+    report.count("recordings", len(plans))
     chance = Random(order.seed)
-    share = (order.rounds or 3 * moments) / moments
     seen: set[bytes] = set()
-    for recording in recordings:
+    for script, fails_at in plans:
+        recording = _record(folder, script, fails_at)
+        report.count("moments", len(recording.ops))
+        report.found(str(recording), recording.failures)
+        share = order.rounds / len(plans) / len(recording.ops) if order.rounds else _LEAST
         _lose_power(recording, folder / "lost", chance, share, seen, report, order)
         if order.is_bugged and report.faults:
             break
-    report.count("different states", len(seen))
     return report.end()
 
 

@@ -93,8 +93,10 @@ class _Recorder:
             "st_gid": os.getgid(),
         }
 
-    def readdir(self, path: str, fh: int) -> list[str]:
-        return [".", "..", *self._find(path, fh).names]
+    def readdir(self, path: str, fh: int) -> list[tuple[str, dict[str, int], int]]:
+        found = [self._inodes[number] for number in self._find(path, fh).names.values()]
+        states = [{"st_mode": inode.mode, "st_ino": inode.number} for inode in found]
+        return [(name, state, 0) for name, state in zip(self._find(path, fh).names, states, strict=True)]
 
     def _make(self, path: str, mode: int) -> int:
         folder, name = self._place(path)

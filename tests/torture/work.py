@@ -51,7 +51,10 @@ def key_of(root: Path) -> int:
     signed = re.search(rf"^— {NAME} (.*)$", text, re.MULTILINE)
     if successor is None and signed is None:
         return 0
-    wanted = bytes.fromhex(successor[1]) if successor is not None else base64.b64decode(signed[1])[:4]
+    try:
+        wanted = bytes.fromhex(successor[1]) if successor is not None else base64.b64decode(signed[1])[:4]
+    except ValueError:
+        return 0  # it is damaged, and any key is as good
     return next((number for number in range(_KEYS_MAX) if key(number).vkey.id == wanted), 0)
 
 
