@@ -14,8 +14,8 @@ import pytest
 
 pytest.importorskip("cryptography")
 
-from torture.bugs import BUGS  # noqa: E402 - it needs cryptography
-from torture.calls import why_no_strace  # noqa: E402
+from torture.bugs import BUGS
+from torture.calls import why_no_strace
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

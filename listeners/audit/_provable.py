@@ -70,7 +70,7 @@ class Signature:
                 " start and stop that once"
             )
         growing = GrowingTree(store, log.path)
-        await growing.find(log.records, newest[1])
+        await growing.find(log.records, log.segment_bytes, newest[1])
         await growing.keep(at_least=1)
 
     @property

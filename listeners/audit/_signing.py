@@ -170,7 +170,7 @@ class Signing:
             found = await read_newest(self._store, self._log.path)
             self.newest = None if found is None else self._own(*found)
             self._handover = found[0] if found is not None and successor_of(found[1]) is not None else None
-            await self.growing.find(self._log.records, self.newest)
+            await self.growing.find(self._log.records, self._log.segment_bytes, self.newest)
             if self._handover is not None and self.newest is not None:
                 await self._keep_handover(self._handover, self.newest)
         except BaseException:

@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
         if len(names) != 1 or given.bug not in BUGS[names[0]]:
             parser.error(f"name one harness, and a bug of its: {', '.join(BUGS[names[0]])}")
         BUGS[names[0]][given.bug]()
-    memory = Path("/dev/shm")
+    memory = Path("/dev/shm")  # noqa: S108 - in it is a folder of a random name
     reports = []
     for name in names:
         harness, rounds = HARNESSES[name]

@@ -14,6 +14,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -80,7 +81,7 @@ def _work(root: Path, script: str, say: Say, limit: int | None) -> None:
             for name in SCRIPTS[script]:
                 try:
                     await OPERATIONS[name](worker)
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - it is said
                     say({"failed": f"{name}: {error!r}"[:300]})
                     resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))  # there is room again
 
@@ -127,8 +128,6 @@ class _Alarm:
     """Kills a child that hangs."""
 
     def __init__(self, child: int) -> None:
-        import threading  # noqa: PLC0415 - before a fork there should be none
-
         self._timer = threading.Timer(_SECONDS_MAX, os.kill, (child, signal.SIGKILL))
         self._timer.start()
 
@@ -219,7 +218,7 @@ def _judge(root: Path, output: bytes, script: str, trace: Path | None) -> list[s
         faults += _unsynced(trace)
     try:
         asyncio.run(reopen(root, told.hear, has_hub=script == "hub"))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - it is a fault
         return [*faults, f"it cannot be opened again: {error!r}"]
     return faults + judge(root, told, is_settled=True)
 
@@ -265,4 +264,3 @@ def _try(fault: Fault, root: Path, trace: Path, report: Report) -> None:
         report.count(f"{fault.how} injected" if is_hit else "not met")
         seen = trace
     report.found(str(fault), _judge(root, output, fault.script, seen))
-

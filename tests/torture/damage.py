@@ -160,7 +160,7 @@ def _try(image: Image, damage: Damage, files: Files, root: Path, report: Report)
     except HubError:
         report.count("refused by a start")
         return faults
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - it is a fault
         return [*faults, f"a start ends with {error!r}"]
     # A start reads the end of a log. What is damaged before that it leaves as it is, and verify goes on to report it.
     found = judge(root, told, is_settled=True)

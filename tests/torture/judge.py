@@ -206,7 +206,7 @@ def _leave_batch(log: _Log) -> None:
 
 
 def judge(root: Path, told: Acknowledged, *, is_settled: bool = False) -> list[str]:
-    """Return what is wrong with the logs below `root`. `is_settled`: whether all was closed, so that no tear is left."""
+    """Return what is wrong with the logs below `root`. `is_settled`: whether all was closed, and no tear is left."""
     faults, told.faults = told.faults, []
     try:
         audit = _read(root / "audit")
@@ -254,11 +254,10 @@ def _judge_audit(folder: Path, log: _Log, told: Acknowledged) -> list[str]:
 
 def _judge_tree(folder: Path, log: _Log, told: Acknowledged) -> list[str]:
     """Judge the checkpoints, and that no acknowledged record has changed since the judge saw it first."""
-    faults = []
     leaves = {i: hashlib.sha256(b"\0" + line).digest() for i, line in enumerate(log.lines, log.first)}
-    for index in range(log.first, min(log.end, told.size)):
-        if told.leaves.setdefault(index, leaves[index]) != leaves[index]:
-            faults.append(f"record {index} has changed")
+    known = range(log.first, min(log.end, told.size))
+    changed = [index for index in known if told.leaves.setdefault(index, leaves[index]) != leaves[index]]
+    faults = [f"record {index} has changed" for index in changed]
     if log.end < told.size:
         faults.append(f"the log ends with {log.end} records, and had {told.size}")
         return faults

@@ -44,7 +44,7 @@ def fork(live: Callable[[Say], None], writable: int) -> int:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # a hub that fails tells its operator why, at length
     try:
         live(say)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - it is said
         say({"failed": f"{type(error).__name__}: {error}"[:2000], "where": traceback.format_exc()[-1500:]})
     finally:
         os._exit(0)  # whatever was raised: the rest of this program is its parent's

@@ -136,6 +136,6 @@ def _judge(root: Path, state: dict[str, bytes], output: bytes, script: str) -> l
         told.hear(line)
     try:
         asyncio.run(reopen(root, told.hear, has_hub=script == "hub"))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - it is a fault
         return [f"it cannot be opened: {error!r}"]
     return judge(root, told, is_settled=True)

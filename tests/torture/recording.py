@@ -37,7 +37,7 @@ def why_no_fuse() -> str | None:
     if not shutil.which("fusermount3"):
         return "fuse3 is not installed"
     try:
-        import mfusepy  # noqa: F401, PLC0415 - it looks for the library when it is imported
+        import mfusepy  # noqa: F401 - it looks for the library when it is imported
     except (ImportError, OSError) as error:
         return f"mfusepy cannot be used: {error}"
     return None
@@ -221,7 +221,7 @@ def recorded(folder: Path, *, fails_at: int = 0) -> Iterator[tuple[Path, Path]]:
 
 def main(mount: str, recording: str, fails_at: str) -> None:
     """Be the file system until it is unmounted; then write the recording."""
-    from mfusepy import FUSE  # noqa: PLC0415 - it looks for the library when it is imported
+    from mfusepy import FUSE
 
     recorder = _Recorder(int(fails_at))
     options = {"use_ino": True, "hard_remove": True, "direct_io": True}
