@@ -495,3 +495,62 @@ def test_verifying_looks_at_all_kinds_that_a_log_writes_by_itself() -> None:
     assert [kind for kind in OWN_KINDS if not RecordHead(kind=kind).may_be_own] == []
     assert RecordHead(kind=["log.opened"]).may_be_own
     assert not RecordHead(kind="payment.made").may_be_own
+
+
+async def test_a_hand_over_among_pruned_records_leads_to_the_new_key(key: KeySigner) -> None:
+    """A reader with the old key finds the new one by a checkpoint over records that are gone."""
+    store, new = MemoryStore(), KeySigner.new(NAME)
+    audit = AuditLog(store, signer=key, rotation=2000, checkpoint_seconds=3600)
+    await fill(audit, 1)
+    await audit.rotate_key(new)
+    for _ in range(9):
+        await fill(audit, 20)
+    handed, *_ = await store.list("/audit/checkpoints")
+    assert (await audit.prune(retention=Retention(segments_max=2))).first > int(handed)
+    await audit.aclose()
+    assert not failing(await examine(store, vkey=key.vkey))
+    assert not failing(await examine(store, vkey=new.vkey))
+    place = f"/audit/checkpoints/{handed}"
+    note = await store.read(place)
+    assert note is not None
+    for damaged in ("", note[:40], note.replace("\n3\n", "\n4\n"), note[:-3] + "AA\n"):
+        await store.write(place, damaged)
+        assert failing(await examine(store, vkey=key.vkey))
+
+
+async def test_a_changed_signature_of_the_first_checkpoint_shows(key: KeySigner) -> None:
+    """Later ones that the same key has signed do not excuse it."""
+    store = MemoryStore()
+    audit = AuditLog(store, signer=key, checkpoint_seconds=3600, rotation=2000)
+    for _ in range(3):
+        await fill(audit, 20)
+        await audit.checkpoint()
+    await audit.aclose()
+    first, second, *_ = await store.list("/audit/checkpoints")
+    assert first < second
+    note = await store.read(f"/audit/checkpoints/{first}")
+    assert note is not None
+    head, _, signed = note.rpartition(" ")
+    await store.write(
+        f"/audit/checkpoints/{first}", f"{head} {signed[:12]}{'A' if signed[12] != 'A' else 'B'}{signed[13:]}"
+    )
+    assert failing(await examine(store, vkey=key.vkey)) == ["signer"]
+
+
+async def test_a_torn_line_behind_a_checkpoint_of_a_pruned_log_is_set_aside(key: KeySigner) -> None:
+    """The hashes of what was pruned cannot be made anew: they are not to be doubted because of it."""
+    store, left = MemoryStore(), MemoryStore()
+    audit = AuditLog(store, signer=key, rotation=2000, checkpoint_seconds=3600)
+    for _ in range(9):
+        await fill(audit, 20)
+    assert (await audit.prune(retention=Retention(segments_max=2))).first
+    await audit.checkpoint()
+    names = await store.list("/audit/log")
+    for name in ("clean", "kept", "pruned", "checkpoint", "tree/0", *(f"log/{each}" for each in names)):
+        await left.write(f"/audit/{name}", await store.read_bytes(f"/audit/{name}") or b"")
+    await audit.aclose()
+    await left.append(f"/audit/log/{names[-1]}", b'{"at":"2026-11-21T09:30:00.000001Z","kin' + bytes(300))
+    again = AuditLog(left, signer=key, rotation=2000, checkpoint_seconds=3600)
+    await fill(again, 1)
+    await again.aclose()
+    assert not failing(await examine(left, vkey=key.vkey))

@@ -10,7 +10,7 @@ import anyio.lowlevel
 import pytest
 
 from hubwire import GenericEvent, Hub
-from hubwire.errors import CheckpointInvalid, ConfigurationError, HubError, InvalidRecord, SigningFailed
+from hubwire.errors import CheckpointInvalid, ConfigurationError, HubError, InvalidRecord, SigningFailed, StoreError
 from hubwire.listeners import AuditLog
 from hubwire.listeners.audit import Outcome
 from hubwire.ports import KnowledgeStore
@@ -212,6 +212,35 @@ async def test_a_checkpoint_of_the_same_size_does_not_take_the_place_of_a_hand_o
     again = signed_log(store, new)
     assert await again.checkpoint() == note
     await again.aclose()
+    assert KeyChain(old.vkey, await notes_of(store)).key == new.vkey
+
+
+class Sick(MemoryStore):
+    """A store that puts no checkpoint aside as long as it is sick."""
+
+    is_sick = False
+
+    async def write(self, path: str, content: str | bytes, **terms: Any) -> None:
+        if self.is_sick and "/checkpoints/" in path:
+            raise StoreError(f"cannot write {path!r}: Input/output error", path=path)
+        await super().write(path, content, **terms)
+
+
+async def test_no_checkpoint_takes_the_place_of_a_hand_over_not_put_aside() -> None:
+    """As long as that fails nothing is signed: the newest checkpoint would be the only word of the new key."""
+    store, old, new = Sick(), KeySigner.new(NAME), KeySigner.new(NAME)
+    audit = signed_log(store, old)
+    await audit.append({"kind": "note.taken"})
+    store.is_sick = True
+    with pytest.raises(StoreError):
+        await audit.rotate_key(new)
+    await audit.append({"kind": "note.taken"})
+    with pytest.raises(StoreError):
+        await audit.checkpoint()
+    assert KeyChain(old.vkey, await notes_of(store)).key == new.vkey
+    store.is_sick = False
+    await audit.checkpoint()
+    await audit.aclose()
     assert KeyChain(old.vkey, await notes_of(store)).key == new.vkey
 
 

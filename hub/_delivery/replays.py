@@ -8,8 +8,9 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from itertools import accumulate
 
+from .._foreign.guards import guarded
 from ..codec import size_of
-from ..errors import HistoryGone
+from ..errors import HistoryGone, StoreFull
 from ..events import Event
 from ..ports import Journal
 from ..waking import Waker
@@ -48,6 +49,7 @@ class Replays:
         """Who waits for a reading, by the event at which it begins."""
         self._slots = asyncio.Semaphore(_PARALLEL)
         self._waker = Waker(_WOKEN_MAX)
+        self._is_repaired = False
 
     @property
     def first_seq(self) -> int:
@@ -97,7 +99,21 @@ class Replays:
             del self._under_way[begin]
             self._waker.wake(waiting)
 
+    async def _repair(self) -> None:
+        """Have on the disk what was read of the journal, before a listener stores what it holds.
+
+        Otherwise one more loss of power could leave a listener that is ahead of the journal.
+        """
+        repair = getattr(self._journal, "repair", None)
+        if repair is not None and not self._is_repaired:
+            try:
+                await guarded(repair)
+            except StoreFull:
+                return  # what a full disk has is read all the same: the next append waits for room, and repairs
+        self._is_repaired = True
+
     async def _read(self, seq: int, end: int) -> _Run | None:
+        await self._repair()
         # If it is cancelled, the replay has passed events that no reader got, and is given up.
         replay = self._open.pop(seq, None) or self._journal.replay(seq - 1)
         events: list[Event] = []

@@ -218,6 +218,13 @@ class StoreJournal:
     def _damaged(self, record: Record, what: str) -> LogDamaged:
         return LogDamaged(f"record {record.index} of the journal {self.path} {what}", path=self.path)
 
+    async def repair(self) -> None:
+        """Do what :meth:`open` found to be done; the hub calls it before a listener is given what the journal holds.
+
+        After a failed sync, or a kill before it, the disk may not have what was read. Then nothing must stand on it.
+        """
+        await self._log.repair()
+
     async def aclose(self) -> None:
         await self._log.aclose()
 

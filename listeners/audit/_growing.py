@@ -80,15 +80,17 @@ class GrowingTree:
 
     # -- when the log is opened --
 
-    async def find(self, records: int, newest: Checkpoint | None) -> Tree:
+    async def find(self, records: int, segment_bytes: int, newest: Checkpoint | None) -> Tree:
         """Find the tree over a log that has so many records, and see that it goes on from its newest checkpoint.
+
+        ``segment_bytes`` is what its last segment has of them: a crash may have left part of a line behind that.
 
         Raises :class:`~hubwire.errors.LogRolledBack` if it does not, and :class:`~hubwire.errors.LogDamaged` for a
         log that began to be signed after records of it were pruned.
         """
         self.tree, self._waiting = None, []
         try:
-            self.tree = tree = await self._found(records, newest)
+            self.tree = tree = await self._found(records, segment_bytes, newest)
         finally:
             waiting, self._waiting = self._waiting or [], None
         for first, leaves in waiting:
@@ -96,7 +98,7 @@ class GrowingTree:
                 tree.extend(leaves)
         return tree
 
-    async def _found(self, records: int, newest: Checkpoint | None) -> Tree:
+    async def _found(self, records: int, segment_bytes: int, newest: Checkpoint | None) -> Tree:
         covered, signed = await self.hashes.size(), 0 if newest is None else newest.size
         for what, size in (("its checkpoint", signed), ("its tree", covered)):
             if size > records:
@@ -109,7 +111,7 @@ class GrowingTree:
         # Hashes behind the checkpoint are not believed: a damaged one would be signed.
         with suppress(HashesMissing):
             tree = await self.hashes.tree(base)
-            is_same = await self._has_last(records, base)
+            is_same = await self._has_last(records, segment_bytes, base)
             if newest is None or (is_same and await self._read(tree, records, newest) == newest.root):
                 return await self._read_on(tree, records, base)
         if begin:
@@ -123,7 +125,7 @@ class GrowingTree:
         await self.hashes.remake()
         return await self._read_on(tree, records, 0)
 
-    async def _has_last(self, records: int, base: int) -> bool:
+    async def _has_last(self, records: int, segment_bytes: int, base: int) -> bool:
         """Return whether the last record that the hashes cover is the one of its hash, where it is at the end.
 
         The others are read when the log is verified: opening does not read all of it.
@@ -134,8 +136,8 @@ class GrowingTree:
         reader = LogReader(self._store, self._path)
         if base == records:
             path = segment_path(self._path, segments[-1])
-            size = await self._store.size(path) or 0
-            end = await self._store.read_bytes(path, max(0, size - _END_BYTES), size) or b""
+            begin = max(0, segment_bytes - _END_BYTES)
+            end = await self._store.read_bytes(path, begin, segment_bytes) or b""
             line = end.removesuffix(b"\n").rpartition(b"\n")[2]
         else:
             await reader.seek_index(base - 1)

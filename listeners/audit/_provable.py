@@ -129,7 +129,7 @@ class Signature:
                 " start and stop that once"
             )
         growing = GrowingTree(store, log.path)
-        await growing.find(log.records, newest[1])
+        await growing.find(log.records, log.segment_bytes, newest[1])
         await growing.keep(is_due=True)
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 from hubwire.errors import CheckpointInvalid, HashesMissing
 from hubwire.log import Record
 from hubwire.ports import KnowledgeStore
-from hubwire.proof import Checkpoint, KeyChain, Note, Tree, TreeHashes, VerifierKey, leaf_hash
+from hubwire.proof import Checkpoint, KeyChain, Note, Tree, TreeHashes, VerifierKey, leaf_hash, successor_of
 
 from ._earlier import goes_on_from
 from ._signing import archived_path, archived_sizes, newest_path
@@ -133,6 +133,8 @@ class SignedChecks:
         if not sizes:
             return
         self._due = sorted({size for size in sizes if size >= first})
+        if state is None:
+            await self._follow(sorted({size for size in sizes if size < first}))
         known = None if state is None else state.tree
         self._tree = await self._tree_before(first) if known is None else known.copy()
         if self.expected is not None and self.expected.size < first and self._tree is not None:
@@ -174,6 +176,20 @@ class SignedChecks:
     def stop(self) -> None:
         """Compare nothing more: records are missing, so that the tree is not that of the log any more."""
         self._tree, self._due = None, []
+
+    async def _follow(self, sizes: Sequence[int]) -> None:
+        """Look at checkpoints over records that were pruned: they may hand over. Their roots are not known any more."""
+        for size in sizes:
+            for note, place in await self._notes(size):
+                try:
+                    checkpoint = Checkpoint.parse(note.text)
+                except CheckpointInvalid as error:
+                    self.faults.append(f"{place} is damaged: {error}")
+                    continue
+                if checkpoint.size != size:
+                    self.faults.append(f"{place} is over {checkpoint.size} records: it was changed, or moved there")
+                elif self._vkey is not None:
+                    self._check_signer(note, checkpoint, place, is_read=False)
 
     async def _tree_before(self, first: int) -> Tree | None:
         if not first:
@@ -237,17 +253,18 @@ class SignedChecks:
                 if place.endswith(f"{size:020}"):
                     await self.timestamps.met(note, checkpoint, place)
 
-    def _check_signer(self, note: Note, checkpoint: Checkpoint, place: str) -> None:
+    def _check_signer(self, note: Note, checkpoint: Checkpoint, place: str, *, is_read: bool = True) -> None:
         try:
-            signer = self.trust.signer_of(note, checkpoint)
+            signer, successor = self.trust.signer_of(note, checkpoint), successor_of(checkpoint)
         except CheckpointInvalid as error:
             self.faults.append(f"{place}: {error}")
             return
         if signer is None:
             self._unsigned.append(f"{place} is not signed by {self.trust.keys[-1]}")
-        elif self.signed_size is None or checkpoint.size >= self.signed_size:
-            if self.signed_size is None:
-                self._unsigned = []  # they are of keys before the one that the reader has, which has signed them, too
+            return
+        if signer == self._vkey == successor:
+            self._unsigned = []  # they are of keys before the one that the reader has, which has signed them, too
+        if is_read and (self.signed_size is None or checkpoint.size >= self.signed_size):
             self.signed_size, self._signer = checkpoint.size, signer
 
     async def _notes(self, size: int) -> list[tuple[Note, str]]:

@@ -227,7 +227,7 @@ class Signing:
             self.newest = None if found is None else self._own(*found)
             self._note = None if found is None else found[0]
             self._handover = found[0] if found is not None and successor_of(found[1]) is not None else None
-            await self.growing.find(self._log.records, self.newest)
+            await self.growing.find(self._log.records, self._log.segment_bytes, self.newest)
             if self._handover is not None and self.newest is not None:
                 await self._keep_handover(self._handover, self.newest)
             if self._note is not None and self.newest is not None:
@@ -239,7 +239,7 @@ class Signing:
             raise
 
     async def _keep_handover(self, note: Note, checkpoint: Checkpoint) -> None:
-        """Put a hand-over aside, if a crash came before that: the next checkpoint takes its place."""
+        """Put a hand-over aside, if a crash or an error came before that: the next checkpoint takes its place."""
         file = archived_path(self._log.path, checkpoint.size)
         if await self._store.read_bytes(file) != str(note).encode():
             await self._store.write(file, str(note))
@@ -279,6 +279,9 @@ class Signing:
             tree = growing.tree
             if tree is None:
                 raise SigningFailed(f"the log {self._log.path} was given up while it was signed; sign it again")
+            if self._handover is not None and self.newest is not None:
+                # The next checkpoint takes its place: if it could not be put aside then, it is now, or there is none.
+                await self._keep_handover(self._handover, self.newest)
             if successor is None and self._handover is not None and self._is_newest(tree.size):
                 return self._handover  # it says more than another one of this size
             more = () if successor is None else (handover_line(successor.vkey),)

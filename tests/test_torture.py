@@ -1,0 +1,75 @@
+"""The harnesses of `make torture`, in short; and that each of them finds the bugs that are let in for it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("cryptography")
+
+from torture.bugs import BUGS
+from torture.calls import why_no_strace
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+HERE = Path(__file__).parent
+
+
+def torture(tmp_path: Path, *arguments: str) -> dict[str, Any]:
+    """Run a harness; return its report."""
+    out = tmp_path / "report.json"
+    paths = os.pathsep.join([str(HERE), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+    command = [sys.executable, "-P", "-m", "torture", *arguments, "--json", str(out)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths})
+    assert out.exists(), done.stderr
+    (report,) = json.loads(out.read_text())
+    assert done.returncode == bool(report["faults"]), done.stderr
+    if report["skipped"]:
+        pytest.skip(report["skipped"])
+    return dict(report)
+
+
+def test_the_judge_knows_no_code_of_hubwire() -> None:
+    """It is of the standard library and cryptography alone."""
+    tree = ast.parse((HERE / "torture" / "judge.py").read_text())
+    modules = {node.module or "." for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    modules |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    assert {module.partition(".")[0] for module in modules} - sys.stdlib_module_names == {"cryptography"}
+
+
+def test_kills_lose_nothing_acknowledged(tmp_path: Path) -> None:
+    report = torture(tmp_path, "kills", "--rounds", "40", "--seed", str(os.getpid()))
+    assert not report["faults"], report["first"]
+    assert report["counts"]["acknowledged"] > 100
+
+
+def test_a_sample_of_failing_calls_loses_nothing(tmp_path: Path) -> None:
+    report = torture(tmp_path, "calls", "--rounds", "40", "--seed", str(os.getpid()))
+    assert not report["faults"], report["first"]
+    assert report["counts"]["calls of log"] > 300
+    assert report["counts"]["calls of hub"] > 300
+
+
+LIKE = {
+    "replaces_files_in_place": "log: SIGKILL at write",
+    "ignores_errors_of_syncing": "log: EIO at fdatasync",
+    "syncs_again_after_an_error": "log: EIO at fdatasync",
+    "believes_that_writes_are_whole": "log: short",
+    "leaves_what_a_full_disk_took": "log: short",
+}
+"""Where a bug shows: the whole harness takes its time to come there."""
+
+
+@pytest.mark.parametrize(("harness", "bug"), [(harness, bug) for harness, bugs in BUGS.items() for bug in bugs])
+def test_each_bug_that_is_let_in_is_found(tmp_path: Path, harness: str, bug: str) -> None:
+    if harness == "calls" and (reason := why_no_strace()):
+        pytest.skip(reason)
+    report = torture(tmp_path, harness, "--rounds", "60", "--bug", bug, "--like", LIKE.get(bug, ""))
+    assert report["faults"]
