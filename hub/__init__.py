@@ -204,6 +204,7 @@ _SUBMODULES = (
     "exports",
     "forks",
     "functions",
+    "grading",
     "guests",
     "late_types",
     "limits",

@@ -17,6 +17,7 @@ from .approvals_app import approvals
 from .dead_letters_app import dead_letters
 from .export_app import export, report
 from .failing import MISUSED, failed, misuse
+from .grade_app import grade
 from .holds_app import hold, holds, release
 from .hub_client import is_hub, token_file as given_token_file
 from .incoming_app import follow, import_
@@ -365,6 +366,7 @@ def demo(
 app.command(approvals)
 app.command(dead_letters)
 app.command(export)
+app.command(grade)
 app.command(keys)
 app.command(mcp)
 app.command(prove)

@@ -199,6 +199,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
         "hubwire.channel_types",
         "hubwire.cloudevents",
         "hubwire.expectations",
+        "hubwire.grading",
         "hubwire.guests",
         "hubwire.messages",
         "hubwire.query",
