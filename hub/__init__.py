@@ -198,6 +198,7 @@ _SUBMODULES = (
     "cloudevents",
     "codec",
     "context",
+    "coverage",
     "errors",
     "events",
     "expectations",

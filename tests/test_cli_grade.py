@@ -156,7 +156,7 @@ def test_a_damaged_log_exits_with_2(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert code == 2, err
 
 
-CHATS = ("openai-chat", "openai-responses", "openai-responses, items", "anthropic", "gemini")
+CHATS = ("openai-chat", "openai-responses", "openai-responses, items", "anthropic", "gemini", "langchain, dumps")
 
 
 @pytest.mark.parametrize("name", CHATS)

@@ -156,8 +156,19 @@ class _Grading:
         if not told and not self._told[asked]:
             return
         pairs = pair_by_key(logged, told, self._keys)
+        pairs += self._stray(what, asked, {pair.logged for pair in pairs})
         # What answers a call that the log does not have is missing with it.
         self._take(what, pairs, {pair.told for pair in pairs}, _without(logged, pairs) if told else [])
+
+    def _stray(self, what: str, asked: str, taken: set[int]) -> list[Pair]:
+        """Pair the answers of which the other record has no question: windows of a conversation begin so."""
+        known = {key_of(deed) for deed in self._told[asked]}
+        strays = [number for number, deed in enumerate(self._told[what]) if key_of(deed) not in known]
+        if not strays:
+            return []
+        left = [number for number in range(len(self._logged[what])) if number not in taken]
+        pairs = pair_deeds([self._logged[what][n] for n in left], [self._told[what][n] for n in strays])
+        return [Pair(strays[pair.told], left[pair.logged], pair.sameness) for pair in pairs]
 
     def _take(self, what: str, pairs: Sequence[Pair], known: set[int], extra: list[Deed]) -> None:
         logged, told, counts = self._logged[what], self._told[what], self._counts[what]

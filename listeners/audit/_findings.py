@@ -7,6 +7,7 @@ from hubwire.errors import LogDamaged
 from ._anchors import Anchors
 from ._asked import Asked
 from ._beside import Blobs, EndMarker, JournalBeside
+from ._declared import Declared
 from ._gaps import Gaps
 from ._promise import Coverage
 from ._records import RecordChecks
@@ -48,6 +49,7 @@ class Findings:
         gaps: Gaps,
     ) -> None:
         self.integrity = Faults(_ALL_FAULTS_MAX if asked.all_faults else _FAULTS_MAX)
+        self.declared = Declared()
         self.is_damaged: bool = False
         """Whether a record is damaged, so that no more were read."""
         self.marker = EndMarker()
@@ -117,6 +119,7 @@ class Findings:
             completeness=self._completeness(expect_records),
             signer=self._signed.verdict(checks.records, is_damaged=self.is_damaged),
             notes=tuple(self._notes()),
+            coverage=self.declared.all,
             state=None if self.is_damaged or self.integrity.count else self._next_state(),
         )
 

@@ -20,6 +20,7 @@ from ._arguments import store_for
 from ._asked import Asked, checked_keys, checked_state, shorter_than
 from ._beginning import read_note
 from ._beside import Blobs, EndMarker, JournalBeside, unknown_files
+from ._declared import COVERED
 from ._findings import Findings
 from ._gaps import Gaps
 from ._promise import Coverage, Promise
@@ -204,6 +205,8 @@ class _Examination:
                 findings.checks.resume(record)
                 continue
             findings.meet_heads()
+            if head.kind == COVERED and head.cut is UNSET:
+                findings.declared.covered(fields_of(record))
             if gaps.is_asked:
                 gaps.add(record.index, head.at)
             if head.seq is not UNSET and head.cut is UNSET and (journal is None or journal.is_met_by(head)):
@@ -274,6 +277,7 @@ class _Examination:
         self._signed.announced(index, fields)
         if fields.get("kind") == "log.opened":
             self._coverage.opened(Promise.from_fields(fields))
+            self.findings.declared.opened(fields)
         elif fields.get("kind") == "log.recovered":
             self._torn.add(str(fields.get("torn_path")).rpartition("/")[2])
 
