@@ -190,7 +190,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     ("hubwire._delivery",),
     ("hubwire._journal",),
     ("hubwire._commit",),
-    ("hubwire.exports",),
+    ("hubwire.exports", "hubwire.outbound"),
     ("hubwire.words",),
     (
         "hubwire.addresses",
@@ -209,7 +209,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     ("hubwire._state", "hubwire._foreign", "hubwire.log"),
     ("hubwire.text_store", "hubwire.listener", "hubwire.redaction", "hubwire.asgi"),
     ("hubwire.tracing",),
-    ("hubwire.codec", "hubwire.context", "hubwire.coverage", "hubwire.proof"),
+    ("hubwire.codec", "hubwire.context", "hubwire.coverage", "hubwire.proof", "hubwire.provenance"),
     ("hubwire.clock", "hubwire.limits"),
     ("hubwire.ports", "hubwire.patterns", "hubwire.position", "hubwire._head", "hubwire._late", "hubwire._version"),
     ("hubwire.events",),
