@@ -243,9 +243,11 @@ class Bringing:
         """Say what is captured and what is hidden, before the first event that is put."""
         self._uncovered = None
         coverage = await to_thread.run_sync(with_version, coverage)
-        about = {"runtime": coverage.source, "version": coverage.version}
+        event = RecordingCovered(
+            runtime=coverage.source, version=coverage.version, captured=coverage.captured, hidden=coverage.hidden
+        )
         try:
-            await self._emit(face, RecordingCovered(captured=coverage.captured, hidden=coverage.hidden, **about))
+            await self._emit(face, event)
         except (HubClosed, HubFailed):
             raise
         except HubError as error:

@@ -182,7 +182,7 @@ def coverage_for(given: object, source: str) -> Coverage | None:
     """Return what a recorder was given as its coverage, or else what the adapter of its source declares."""
     if given is None:
         return COVERAGES.get(source)
-    if not is_a(given, Coverage):
+    if not isinstance(given, Coverage) or not is_a(given, Coverage):
         raise ConfigurationError(
             f"Recorder(): coverage is a hubwire.coverage.Coverage, or None, not {captured(given, 100)!r}"
         )

@@ -84,7 +84,7 @@ class Telling:
         prompt: Any = None,
         session: str | None = None,
         correlation: str | None = None,
-        provenance: Iterable[str] = (),
+        provenance: Iterable[str] | None = None,
         at: float | None = None,
     ) -> None:
         """An agent begins a turn. One without a ``parent`` begins a run. ``at``: when, in seconds of the epoch.
@@ -103,7 +103,7 @@ class Telling:
             agent=agent,
             session=session,
             correlation=correlation,
-            provenance=None if provenance == () else self._stated(provenance),
+            provenance=None if provenance is None else self._stated(provenance),
             prompt=self._copy(prompt),
         )
 
@@ -174,7 +174,7 @@ class Telling:
         cost_usd: float | None = None,
         model: str | None = None,
         extra: Mapping[str, Any] | None = None,
-        provenance: Iterable[str] = (),
+        provenance: Iterable[str] | None = None,
         at: float | None = None,
     ) -> None:
         """A turn, model call or tool call has ended well, with this content, answer or result.
@@ -186,7 +186,7 @@ class Telling:
         numbers = {"input_tokens": input_tokens, "output_tokens": output_tokens, "cost_usd": cost_usd}
         more = None if extra is None else captured(extra, CONTENT_CHARS)
         said = numbers_of(numbers) if type(more) is not dict else {**numbers_of(numbers), "extra": more}
-        if provenance != ():
+        if provenance is not None:
             said["provenance"] = self._stated(provenance)
         self._end("end", key, at, result=self._copy(result), name=model, **said)
 
