@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from .provenance import provenance_of
+
 __all__ = ("Called", "gist_of")
 
 
@@ -66,7 +68,10 @@ def gist_of(fields: Mapping[str, Any], names: Called) -> str:
     if isinstance(data, dict) and data.keys() == {"$redacted"}:
         return f"withheld: it could not be redacted ({_text(data['$redacted'])})"
     gist = _GISTS.get(kind) if isinstance(kind, str) else None
-    return _rest(fields, names) if gist is None or "cut" in fields else gist(fields, names)
+    text = _rest(fields, names) if gist is None or "cut" in fields else gist(fields, names)
+    if isinstance(fields.get("metadata"), Mapping) and (words := provenance_of(fields)):
+        return f"⟨from {', '.join(words)}⟩ {text}".rstrip()
+    return text
 
 
 # --- talk -----------------------------------------------------------------------------------------------------------

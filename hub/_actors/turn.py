@@ -121,6 +121,7 @@ class Turn(Shown, Generic[HubT_co]):
         priority: str = ...,
         idempotency_key: str | None = ...,
         at_once: Literal[False] = ...,
+        provenance: Iterable[str] = ...,
     ) -> HeldPost: ...
     @overload
     async def post(
@@ -131,6 +132,7 @@ class Turn(Shown, Generic[HubT_co]):
         priority: str = ...,
         idempotency_key: str | None = ...,
         at_once: bool,
+        provenance: Iterable[str] = ...,
     ) -> HeldPost | EnvelopePosted: ...
     async def post(
         self,
@@ -140,11 +142,13 @@ class Turn(Shown, Generic[HubT_co]):
         priority: str = "normal",
         idempotency_key: str | None = None,
         at_once: bool = False,
+        provenance: Iterable[str] = (),
     ) -> HeldPost | EnvelopePosted:
         """Post in the envelope's channel, because of the envelope, when the turn is committed: see :class:`Turn`.
 
-        ``at_once``: post now, as :meth:`Channel.post` does, and return the committed event. A turn that is repeated
-        does it again, unless it is given an ``idempotency_key``.
+        ``provenance``: where the content comes from, as :meth:`Channel.post` takes it; ``carried(turn.envelope)`` hands
+        on what the envelope says. ``at_once``: post now, as :meth:`Channel.post` does, and return the committed event.
+        A turn that is repeated does it again, unless it is given an ``idempotency_key``.
 
         Raises :class:`~hubwire.errors.CommandRejected` for an argument that is not of its form, when the turn holds 256
         posts, when it has ended, and for what is in no channel: what was published on a topic, and what was asked.
@@ -157,7 +161,14 @@ class Turn(Shown, Generic[HubT_co]):
                 " turn.reply(), publish with turn.publish(), or open a channel with turn.hub.channels.open()"
             )
         audience = None if to is None else ids_of(self._core, to, _POST, "to")
-        return await self._post(content, audience, priority=priority, idempotency_key=idempotency_key, at_once=at_once)
+        return await self._post(
+            content,
+            audience,
+            priority=priority,
+            idempotency_key=idempotency_key,
+            at_once=at_once,
+            provenance=provenance,
+        )
 
     async def _post(
         self,
@@ -169,6 +180,7 @@ class Turn(Shown, Generic[HubT_co]):
         at_once: bool,
         deliver_after: float = 0.0,
         call: Call = _POST,
+        provenance: Iterable[str] = (),
     ) -> HeldPost | EnvelopePosted:
         at_once = call.flag("at_once", at_once)
         posting = post_because_of(
@@ -183,6 +195,8 @@ class Turn(Shown, Generic[HubT_co]):
             deliver_after=deliver_after,
             call=call,
         )
+        if provenance != ():
+            posting.take_provenance(call, provenance)
         return await self._effects.post(posting, at_once=at_once)
 
     @overload
@@ -194,6 +208,7 @@ class Turn(Shown, Generic[HubT_co]):
         priority: str = ...,
         idempotency_key: str | None = ...,
         at_once: Literal[False] = ...,
+        provenance: Iterable[str] = ...,
     ) -> HeldPost: ...
     @overload
     async def publish(
@@ -204,6 +219,7 @@ class Turn(Shown, Generic[HubT_co]):
         priority: str = ...,
         idempotency_key: str | None = ...,
         at_once: bool,
+        provenance: Iterable[str] = ...,
     ) -> HeldPost | EnvelopePosted: ...
     async def publish(
         self,
@@ -213,6 +229,7 @@ class Turn(Shown, Generic[HubT_co]):
         priority: str = "normal",
         idempotency_key: str | None = None,
         at_once: bool = False,
+        provenance: Iterable[str] = (),
     ) -> HeldPost | EnvelopePosted:
         """Publish on a topic, because of the envelope, for all who have subscribed when the turn is committed.
 
@@ -230,18 +247,35 @@ class Turn(Shown, Generic[HubT_co]):
             idempotency_key=idempotency_key,
             call=_PUBLISH,
         )
+        if provenance != ():
+            publication.take_provenance(_PUBLISH, provenance)
         return await self._effects.post(publication, at_once=_PUBLISH.flag("at_once", at_once))
 
     @overload
     async def reply(
-        self, content: Any, *, idempotency_key: str | None = ..., at_once: Literal[False] = ...
+        self,
+        content: Any,
+        *,
+        idempotency_key: str | None = ...,
+        at_once: Literal[False] = ...,
+        provenance: Iterable[str] = ...,
     ) -> HeldPost: ...
     @overload
     async def reply(
-        self, content: Any, *, idempotency_key: str | None = ..., at_once: bool
+        self,
+        content: Any,
+        *,
+        idempotency_key: str | None = ...,
+        at_once: bool,
+        provenance: Iterable[str] = ...,
     ) -> HeldPost | EnvelopePosted: ...
     async def reply(
-        self, content: Any, *, idempotency_key: str | None = None, at_once: bool = False
+        self,
+        content: Any,
+        *,
+        idempotency_key: str | None = None,
+        at_once: bool = False,
+        provenance: Iterable[str] = (),
     ) -> HeldPost | EnvelopePosted:
         """Answer the envelope's sender: what its ask returns if the envelope is a question, else in its inbox.
 
@@ -251,7 +285,9 @@ class Turn(Shown, Generic[HubT_co]):
         :class:`~hubwire.errors.CommandRejected` for a notice, which the hub itself has posted.
         """
         audience = audience_of_reply(self.envelope)
-        return await self._post(content, audience, idempotency_key=idempotency_key, at_once=at_once, call=_REPLY)
+        return await self._post(
+            content, audience, idempotency_key=idempotency_key, at_once=at_once, call=_REPLY, provenance=provenance
+        )
 
     async def remind(self, seconds: float, content: Any, *, idempotency_key: str | None = None) -> HeldPost:
         """Post to the agent itself, in the envelope's channel, what it is to be reminded of so many seconds later.

@@ -137,6 +137,7 @@ class Channel(ChannelReader):
         idempotency_key: str | None = None,
         hops_max: int | None = None,
         deliver_after: float = 0.0,
+        provenance: Iterable[str] = (),
         **origin: Unpack[Origin],
     ) -> EnvelopePosted:
         """Post an envelope to the inboxes of ``to``, by default of all participants but the sender.
@@ -151,6 +152,8 @@ class Channel(ChannelReader):
         day, and for the 100,000 newest such posts of the hub. Where the first event is held no more, its ``seq`` and
         its ``envelope_id`` are returned, with what was posted. It does not begin with ``hubwire-``.
 
+        ``provenance``: where the content comes from, as far as the sender knows: see :mod:`hubwire.provenance`.
+
         Agents that the arbiter keeps from it are left out, and reported by ``envelope.dispatch_failed``. Where an inbox
         is full, its agent's rule says what happens; an envelope that would reach no inbox for that reason is refused
         with :class:`~hubwire.errors.InboxFull`. With ``InboxOverflow.BLOCK`` it waits for room, in line, for as long as
@@ -160,7 +163,7 @@ class Channel(ChannelReader):
         :class:`~hubwire.errors.CommandRejected`, mostly as a :class:`~hubwire.errors.PostRejected` with its ``code``,
         or as :class:`~hubwire.errors.EventTooLarge`, then without the content.
         """
-        return await posting_of(
+        posting = posting_of(
             self._core,
             self._state,
             self.id,
@@ -174,7 +177,10 @@ class Channel(ChannelReader):
             hops_max=hops_max,
             deliver_after=deliver_after,
             origin=origin_of(POST, origin, self.post),
-        ).run()
+        )
+        if provenance != ():
+            posting.take_provenance(POST, provenance)
+        return await posting.run()
 
     async def close(self, reason: str = "", **origin: Unpack[Origin]) -> None:
         """Close the channel, and those below it: they take no envelopes any more. What is in inboxes stays there.

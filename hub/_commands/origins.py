@@ -12,7 +12,7 @@ from .._state.origin import Origin
 
 __all__ = ("origin_of",)
 
-_KEYS = tuple(Origin.__annotations__)
+_KEYS = ("source", "source_id", "occurred_at")
 _LENGTH_MAX = 64
 """Of a moment as text: no form of ISO 8601 is longer."""
 

@@ -19,6 +19,7 @@ from .._state.keys import KeyedPost
 from .._state.origin import Origin
 from ..errors import CommandRejected, EventTooLarge, HubError, InboxFull, NotFound, PostRejected
 from ..events import EnvelopePosted, EnvelopeRejected, Event, canonical
+from ..provenance import PROVENANCES, provenance
 from .authorizer import CLEAR, About, Clearance
 from .core import Core, new_id
 from .room import Ticket
@@ -86,6 +87,17 @@ class Posting:
             self.delay_seconds = call.seconds("deliver_after", later, is_zero_ok=True)
         except PostRejected as error:
             self.refusal = error  # it is recorded, as every refusal is of a post that names its sender
+
+    def take_provenance(self, call: Call, given: object) -> None:
+        """Take where the content comes from, as the sender says it; what is malformed is the post's refusal."""
+        try:
+            words = call.items("provenance", given, of="words", most=len(PROVENANCES))
+            named = {call.one_of("each of provenance", word, PROVENANCES) for word in words}
+        except PostRejected as error:
+            self.refusal = self.refusal or error
+            return
+        if named:
+            self.origin = {**self.origin, "metadata": provenance(*named)}
 
     async def run(self) -> EnvelopePosted:
         """Post the envelope; return the committed event. A refusal is recorded, then raised."""
@@ -159,6 +171,7 @@ class Posting:
                 "idempotency_key": self.idempotency_key,
                 "deliver_after": self.delay_seconds,
                 "causation_id": None if self.cause is None else self.cause.id,
+                **self.origin.get("metadata", {}),
                 **self._facts(),
             },
         }

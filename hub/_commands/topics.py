@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Unpack
 
 from .._foreign.arguments import Call
@@ -50,6 +50,7 @@ class TopicCommands(Group):
         idempotency_key: str | None = None,
         hops_max: int | None = None,
         deliver_after: float = 0.0,
+        provenance: Iterable[str] = (),
         **origin: Unpack[Origin],
     ) -> EnvelopePosted:
         """Publish an envelope: it is in the inbox of each agent that has subscribed to the topic, but of its sender.
@@ -78,6 +79,8 @@ class TopicCommands(Group):
             deliver_after=deliver_after,
             origin=origin_of(PUBLISH, origin, self.publish),
         )
+        if provenance != ():
+            publication.take_provenance(PUBLISH, provenance)
         return await publication.run()
 
     async def subscribe(self, agent: Agent | str, pattern: str) -> bool:

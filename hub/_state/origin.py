@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from collections.abc import Mapping
+from typing import Any, TypedDict
 
 __all__ = ("Origin",)
 
@@ -16,3 +17,5 @@ class Origin(TypedDict, total=False):
     """Its id there."""
     occurred_at: str | None
     """When it happened there: ISO 8601 in UTC."""
+    metadata: Mapping[str, Any]
+    """Where its contents come from; commands take that by an argument of its own."""

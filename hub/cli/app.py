@@ -18,6 +18,7 @@ from .dead_letters_app import dead_letters
 from .erase_app import erase
 from .export_app import export, report
 from .failing import MISUSED, failed, misuse
+from .grade_app import grade
 from .holds_app import hold, holds, release
 from .hub_client import is_hub, token_file as given_token_file
 from .incoming_app import follow, import_
@@ -393,6 +394,7 @@ app.command(approvals)
 app.command(dead_letters)
 app.command(erase)
 app.command(export)
+app.command(grade)
 app.command(keys)
 app.command(log)
 app.command(mcp)

@@ -18,6 +18,7 @@ from hubwire.listeners.audit import Outcome, Verdict, Verification, VerifierStat
 from ..errors import InvalidRecord
 from ..log import Head
 from ..proof import VerifierKey
+from .declared import covered, hidden
 from .failures import CommandFailed
 from .output import Paint, escape, is_terminal, plural, say
 from .target import AUDIT, READING_SECONDS, find_log, open_target
@@ -176,6 +177,10 @@ def _print(found: Verification, target: str) -> None:
     for name, verdict in found.verdicts.items():
         say("")
         _print_verdict(name, verdict, paint)
+    if found.coverage:
+        say("")
+        _print_rows("covered", (covered(each) for each in found.coverage), paint)
+        _print_rows("hidden", (hidden(each) for each in found.coverage if each.hidden), paint)
     if found.notes:
         say("")
         _print_rows("note", found.notes, paint)

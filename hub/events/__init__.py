@@ -142,6 +142,7 @@ if TYPE_CHECKING:
         HookMutated as HookMutated,
         LoopBlocked as LoopBlocked,
         LoopWarned as LoopWarned,
+        RecordingCovered as RecordingCovered,
         RecordingDropped as RecordingDropped,
     )
     from .skills import (
@@ -264,6 +265,7 @@ __all__ = (
     "QuarantineAdmitted",
     "QuarantineReleased",
     "QuotaBreached",
+    "RecordingCovered",
     "RecordingDropped",
     "ReplayRejected",
     "SandboxDecided",

@@ -32,6 +32,7 @@ LATE: Mapping[str, Mapping[str, str]] = {
         "hook.mutated": "HookMutated",
         "loop.blocked": "LoopBlocked",
         "loop.warned": "LoopWarned",
+        "recording.covered": "RecordingCovered",
         "recording.dropped": "RecordingDropped",
     },
     "skills": {"skill.authored": "SkillAuthored", "skill.rated": "SkillRated", "skill.used": "SkillUsed"},

@@ -9,7 +9,7 @@ from ._declare import event
 from ._event import Event
 from ._severity import Severity
 
-__all__ = ("ErrorRaised", "HookMutated", "LoopBlocked", "LoopWarned", "RecordingDropped")
+__all__ = ("ErrorRaised", "HookMutated", "LoopBlocked", "LoopWarned", "RecordingCovered", "RecordingDropped")
 
 
 @event("loop.warned", severity=Severity.WARNING)
@@ -62,3 +62,17 @@ class RecordingDropped(Event):
 
     count: int
     steps: Mapping[str, int] | None = None
+
+
+@event("recording.covered")
+class RecordingCovered(Event):
+    """A recorder says what it captures of a runtime, and what is ``hidden`` from it: before the first of its events.
+
+    ``runtime`` is the ``source`` of its events, ``version`` that of the package. What is hidden, no record of the log
+    can show.
+    """
+
+    runtime: str
+    version: str = ""
+    captured: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()

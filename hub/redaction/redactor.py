@@ -8,12 +8,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from .. import codec
+from ..coverage import Coverage
 from ..errors import ConfigurationError, HubError
 from ..events import Event
 from ..events._canonical import FrozenDict, freeze_json
 from ..events._shown import shown
 from ..own_log import OwnLog
 from ._arguments import items, refusal
+from ._coverage import coverage_by
 from ._events import (
     STAMP,
     Made,
@@ -117,6 +119,11 @@ class Redactor:
     def failures(self) -> int:
         """How often a value was withheld as a whole, because a rule, or an object that was read, raised."""
         return self._failures
+
+    @property
+    def coverage(self) -> Coverage:
+        """What it looks for, and what it cannot find: ``log.opened`` of an audit log that uses it says so."""
+        return coverage_by(self.stamp, self._own, self._without)
 
     @classmethod
     def shared(cls) -> Redactor:

@@ -10,10 +10,12 @@ from concurrent.futures import Future
 from typing import Any, Final
 
 import anyio
+from anyio import to_thread
 
 from .. import Hub
 from ..clock import SystemClock
 from ..context import scope
+from ..coverage import Coverage
 from ..errors import (
     AccessDenied,
     EventTooLarge,
@@ -24,10 +26,11 @@ from ..errors import (
     NotFound,
     Overloaded,
 )
-from ..events import Event, RecordingDropped
+from ..events import Event, RecordingCovered, RecordingDropped
 from ..own_log import OwnLog
 from ..redaction import Redactor
 from ._asking import ask, verdict_of
+from ._coverages import with_version
 from ._crossing import Crossing, settle
 from ._queue import Entry, Queue
 from ._span import LATE_NS
@@ -65,6 +68,7 @@ class Bringing:
         tenant: str | None,
         redactor: Redactor,
         chars_max: int,
+        coverage: Coverage | None = None,
     ) -> None:
         self._queue = queue
         self.name: str = f"recorder of {source}"
@@ -74,6 +78,8 @@ class Bringing:
         self._tenant = tenant
         self._tidy = Tidy(redactor, chars_max)
         self._spans = Spans(source, session, self._tidy, queue.forget)
+        self._uncovered = coverage
+        """What it captures, until an event has said so."""
         self._agent_ids: dict[str, str | None] = {}
         self.crossing: Final = Crossing()
         self._wake = asyncio.Event()
@@ -220,6 +226,8 @@ class Bringing:
                 span.begun_id = put.id
 
     async def _put(self, face: Any, event: Event) -> Event | None:
+        if self._uncovered is not None:
+            await self._say_coverage(face, self._uncovered)
         try:
             try:
                 put = await self._emit(face, event)
@@ -234,6 +242,20 @@ class Bringing:
         self.events += 1
         self._newest = put
         return put
+
+    async def _say_coverage(self, face: Any, coverage: Coverage) -> None:
+        """Say what is captured and what is hidden, before the first event that is put."""
+        self._uncovered = None
+        coverage = await to_thread.run_sync(with_version, coverage)
+        event = RecordingCovered(
+            runtime=coverage.source, version=coverage.version, captured=coverage.captured, hidden=coverage.hidden
+        )
+        try:
+            await self._emit(face, event)
+        except (HubClosed, HubFailed):
+            raise
+        except HubError as error:
+            _log.problem("the hub refused what a recorder says it captures", error, source=self._source)
 
     async def _emit(self, face: Any, event: Event) -> Event:
         if self._arbiter_is_awaited:

@@ -110,6 +110,8 @@ def header_of(span: Span, entry: Entry, source: str, agent_id: str | None = None
         metadata["parent_turn_id"] = outer.id
     elif span.family == "turn" and place.context.turn_id is not None:
         metadata["parent_turn_id"] = place.context.turn_id
+    if provenance := entry.fields.get("provenance"):
+        metadata |= provenance
     return {
         "agent_id": agent_id or span.agent_id,
         "session_id": place.session or place.context.session_id,

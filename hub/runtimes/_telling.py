@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from ..clock import SystemClock
 from ..events import canonical
 from ..own_log import OwnLog
+from ..provenance import provenance as stated
 from ._capture import CUT, KEY_CHARS_MAX, captured, error_message, error_type, key_text, short_text, size_of
 from ._place import place
 from ._queue import ENTRY_BYTES, Entry, Grade, Queue
@@ -83,9 +84,12 @@ class Telling:
         prompt: Any = None,
         session: str | None = None,
         correlation: str | None = None,
+        provenance: Iterable[str] | None = None,
         at: float | None = None,
     ) -> None:
         """An agent begins a turn. One without a ``parent`` begins a run. ``at``: when, in seconds of the epoch.
+
+        ``provenance``: where the prompt comes from, as far as the runtime knows: see :mod:`hubwire.provenance`.
 
         ``correlation``: the ``correlation_id`` of a run that begins in code that has none, where several runs belong
         together; by default, its key.
@@ -99,6 +103,7 @@ class Telling:
             agent=agent,
             session=session,
             correlation=correlation,
+            provenance=None if provenance is None else self._stated(provenance),
             prompt=self._copy(prompt),
         )
 
@@ -169,16 +174,20 @@ class Telling:
         cost_usd: float | None = None,
         model: str | None = None,
         extra: Mapping[str, Any] | None = None,
+        provenance: Iterable[str] | None = None,
         at: float | None = None,
     ) -> None:
         """A turn, model call or tool call has ended well, with this content, answer or result.
 
+        ``provenance``: where the content comes from, as far as the runtime knows: see :mod:`hubwire.provenance`.
         Tokens and cost of a model call are added up in its turns. ``model``: the one that answered, where the beginning
         did not say. ``extra``: further numbers of it, for the metadata.
         """
         numbers = {"input_tokens": input_tokens, "output_tokens": output_tokens, "cost_usd": cost_usd}
         more = None if extra is None else captured(extra, CONTENT_CHARS)
         said = numbers_of(numbers) if type(more) is not dict else {**numbers_of(numbers), "extra": more}
+        if provenance is not None:
+            said["provenance"] = self._stated(provenance)
         self._end("end", key, at, result=self._copy(result), name=model, **said)
 
     @_harmless
@@ -294,6 +303,14 @@ class Telling:
         )
 
     # -- entries --
+
+    def _stated(self, words: Any) -> dict[str, tuple[str, ...]] | None:
+        """Return the metadata that says where contents come from; None, and it is counted, for what says no such."""
+        try:
+            return stated(*words)
+        except Exception as error:  # noqa: BLE001 - what was begun or has ended is recorded all the same
+            self.failed("provenance", error)
+            return None
 
     def _copy(self, value: Any) -> Any:
         return None if value is None else captured(value, self._chars + MARGIN_CHARS)

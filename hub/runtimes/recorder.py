@@ -13,11 +13,13 @@ import anyio
 import attrs
 
 from .. import FeedState, Hub, HubThread
+from ..coverage import Coverage
 from ..errors import ConfigurationError, HubClosed
 from ..forks import register_at_fork
 from ..redaction import Redactor
 from ._bringing import Bringing
 from ._capture import captured, short_text
+from ._coverages import coverage_for
 from ._queue import Grade, Queue
 from ._settings import (
     APPROVAL_CHARS,
@@ -77,6 +79,8 @@ class Recorder(Telling):
     * ``content``: record prompts, answers, arguments and results whole, up to 65,536 characters each. By default, their
       first 200 characters. Both are redacted by ``redactor``, by default that of the package. The arguments of
       approvals are there in full, because a person has to see what is decided.
+    * ``coverage``: what it captures of the runtime, and what the runtime hides: it is ``recording.covered`` before the
+      first event, so that the log says it. Adapters declare their own; None: no event says it.
     * ``session``: ``session_id`` of what has no session of its own. ``tenant``: whose hub it is.
 
     Context (correlation, trace, tenant, channel, task) is that of the code in which a run begins.
@@ -97,6 +101,7 @@ class Recorder(Telling):
         queue_max: int = 10_000,
         queue_bytes_max: int = 32 * 1024 * 1024,
         stream_seconds: float = 5.0,
+        coverage: Coverage | None = None,
     ) -> None:
         self._hub = hub_of(hub)
         super().__init__(
@@ -115,6 +120,7 @@ class Recorder(Telling):
             tenant=None if tenant is None else name_of("tenant", tenant),
             redactor=redactor_of(redactor),
             chars_max=self._chars,
+            coverage=coverage_for(coverage, source),
         )
         register_at_fork(self)
         self._handle = self._bringing.crossing.handle = self._hub.feed(self._bringing)

@@ -8,6 +8,7 @@ from ._anchors import Anchors
 from ._asked import Asked
 from ._beside import Blobs, EndMarker, JournalBeside
 from ._copying import CopyMark
+from ._declared import Declared
 from ._earlier import ReadAgain
 from ._erased import ContentChecks
 from ._forks import Forks
@@ -53,6 +54,7 @@ class Findings:
         gaps: Gaps,
     ) -> None:
         self.integrity = Faults(_ALL_FAULTS_MAX if asked.all_faults else _FAULTS_MAX)
+        self.declared = Declared()
         self.is_damaged: bool = False
         """Whether a record is damaged, so that no more were read."""
         self.is_skipping: bool = False
@@ -151,6 +153,7 @@ class Findings:
             withheld_records=self.withheld_records,
             contents=None if self.contents is None else self.contents.found,
             notes=tuple(self._notes()),
+            coverage=self.declared.all,
             state=None if self.is_damaged or self.integrity.count else self._next_state(),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hubwire import Event, codec
 
@@ -28,6 +28,14 @@ class Redaction:
     def stamp(self) -> str | None:
         """The rules; None without a redactor."""
         return None if self._by is None else self._by.redactor.stamp
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What ``log.opened`` says of it: the rules, what they look for, and what they cannot find."""
+        if self._by is None:
+            return {}
+        redactor = self._by.redactor
+        return {"redaction": redactor.stamp, "coverage": [redactor.coverage.to_fields()]}
 
     @property
     def withheld(self) -> int:

@@ -6,6 +6,7 @@ from enum import Enum
 
 import attrs
 
+from hubwire.coverage import Coverage
 from hubwire.errors import LogDamaged
 from hubwire.log import Head
 
@@ -111,6 +112,9 @@ class Verification:
     """The erasable contents; None if no record that was looked at has some."""
     notes: tuple[str, ...] = ()
     """What was noticed and is no fault."""
+    coverage: tuple[Coverage, ...] = ()
+    """What recorders and redactors have declared in the records that were read: what they capture, and what is hidden
+    from them. A run that no recorder declares may be hidden as a whole."""
     state: VerifierState | None = None
     """What the next examination goes on from; None if a record is damaged. Keep it away from the log."""
 

@@ -279,7 +279,7 @@ class AuditLog(Erasable, Provable, Prunable, Queryable, BaseHubListener):
         if attachment is self._announced or attachment is None or attachment.begins_seq is None:
             return None
         fields = Promise(attachment.duty.value, attachment.pattern, attachment.begins_seq).to_fields()
-        return fields if self._redaction.stamp is None else {**fields, "redaction": self._redaction.stamp}
+        return {**fields, **self._redaction.fields}
 
     # -- records of one's own --
 

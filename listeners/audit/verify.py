@@ -22,6 +22,7 @@ from ._asked import Asked, checked_keys, checked_state, shorter_than
 from ._beginning import read_note
 from ._beside import Blobs, EndMarker, JournalBeside, unknown_files
 from ._copying import CopyMark, stand_in_of
+from ._declared import COVERED
 from ._erased import ContentChecks
 from ._findings import Findings
 from ._gaps import Gaps
@@ -256,12 +257,14 @@ class _Examination:
                 continue
             if not findings.is_skipping:
                 findings.meet_heads()
+            if head.kind == COVERED and head.cut is UNSET:
+                findings.declared.covered(fields_of(record))
             if gaps.is_asked:
                 gaps.add(record.index, head.at)
             is_plain = head.seq is not UNSET and head.cut is UNSET and head.contents is UNSET
             if is_plain and (journal is None or journal.is_met_by(head)):
                 coverage.event(head.seq)
-            elif head.may_be_own or head.seq is not UNSET or head.cut is not UNSET:
+            elif head.may_be_own or not (head.seq is head.cut is head.contents is UNSET):
                 await self._look_at(record, head)
         await self._signed.add(records)
 
@@ -353,6 +356,7 @@ class _Examination:
             self._gaps.closed(index)
         if fields.get("kind") == "log.opened":
             self._coverage.opened(Promise.from_fields(fields))
+            self.findings.declared.opened(fields)
         elif fields.get("kind") == "log.recovered":
             self._torn.add(str(fields.get("torn_path")).rpartition("/")[2])
 
