@@ -188,7 +188,7 @@ class SignedChecks:
                     continue
                 if checkpoint.size != size:
                     self.faults.append(f"{place} is over {checkpoint.size} records: it was changed, or moved there")
-                elif self._vkey is not None:
+                elif self.vkey is not None:
                     self._check_signer(note, checkpoint, place, is_read=False)
 
     async def _tree_before(self, first: int) -> Tree | None:
@@ -262,7 +262,7 @@ class SignedChecks:
         if signer is None:
             self._unsigned.append(f"{place} is not signed by {self.trust.keys[-1]}")
             return
-        if signer == self._vkey == successor:
+        if signer == self.vkey == successor:
             self._unsigned = []  # they are of keys before the one that the reader has, which has signed them, too
         if is_read and (self.signed_size is None or checkpoint.size >= self.signed_size):
             self.signed_size, self._signer = checkpoint.size, signer
