@@ -18,7 +18,7 @@ from hubwire.ports import CompactableStore, KnowledgeStore
 
 from ._beginning import Anchor, Note
 from ._plan import Plan
-from ._signing import archived_path, archived_sizes
+from ._signing import archived_path, archived_sizes, newest_path
 from .blobs import Blob
 
 __all__ = ("Archive",)
@@ -54,9 +54,7 @@ class Archive:
                 await self._copy(f"{self._path}/{Blob(digest, 0).name}")
             for first in plan.segments:
                 await self._copy(segment_path(self._path, first))
-            for size in await archived_sizes(self._store, self._path):
-                if size <= plan.first:
-                    await self._copy(archived_path(self._path, size))
+            await self._copy_checkpoints(plan.first)
         if self._scope.cancelled_caught:
             raise StoreError(
                 f"the log {self._path} was closed while it was archived to {self}; the next pruning goes on"
@@ -129,6 +127,15 @@ class Archive:
             await self._archive.write(file, content)  # witnesses may have signed it since
         if await self._archive.read_bytes(file) != content:
             raise StoreError(f"{file} was read back from the archive {self} as another content; nothing was pruned")
+
+    async def _copy_checkpoints(self, first: int) -> None:
+        """Copy those over records that are in the archive; the last of them is the newest one there."""
+        sizes = [size for size in await archived_sizes(self._store, self._path) if size <= first]
+        for size in sizes:
+            await self._copy(archived_path(self._path, size))
+        if sizes:
+            newest = await self._store.read_bytes(archived_path(self._path, sizes[-1]))
+            await self._archive.write(newest_path(self._path), newest or b"")
 
     async def _compact(self, plan: Plan) -> None:
         """Have the archive merge and compress what it was given, if it does that."""
