@@ -209,6 +209,7 @@ async def test_a_tail_goes_on_after_the_service_was_away(url: str) -> None:
                 seen.append(await number())
             tail.terminate()
     assert seen == [*range(7)]
+    await line.cut()
 
 
 async def test_a_tail_waits_for_a_service_that_is_not_there_yet(url: str) -> None:
@@ -227,6 +228,7 @@ async def test_a_tail_waits_for_a_service_that_is_not_there_yet(url: str) -> Non
         await line.mend()
         assert b"own.done" in await tail.stdout.receive()
         tail.terminate()
+    await line.cut()
 
 
 @pytest.mark.parametrize("verb", ["query", "stats", "tail"])
