@@ -117,6 +117,7 @@ async def job(_: Recorder | None = None) -> str:
 
 
 class TestCrewAI(RuntimeContract):
+    own_threads = ("CrewAI",)
     lacks: ClassVar = {
         "approval": "no call of a tool waits for a person",
         "hand_over": "a task follows another",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -56,11 +57,13 @@ def tools(*recorders: Recorder | None, asks: bool = True) -> FastMCP:
     async def deploy(target: str) -> str:
         return f"deployed to {target}"
 
+    itself = weakref.proxy(server)  # FastMCP keeps functions of tools in a cache, and what they hold
+
     @server.tool
     async def ask_coder() -> str:
         with pytest.raises(ToolError):
-            await server.call_tool("lint", {"path": "app.py"})
-        await server.call_tool("deploy", {"target": "staging"})
+            await itself.call_tool("lint", {"path": "app.py"})
+        await itself.call_tool("deploy", {"target": "staging"})
         return ANSWER
 
     return server

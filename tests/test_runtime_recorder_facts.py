@@ -323,3 +323,12 @@ async def test_what_cannot_be_asked_is_not_approved(key: Any) -> None:
         assert not verdict.is_approved
         assert "a key is" in verdict.reason
         assert not (await anyio.to_thread.run_sync(recorder.decide_blocking, key, "deploy")).is_approved
+
+
+async def test_of_messages_that_an_adapter_has_cut_its_own_count_is_recorded() -> None:
+    heard = Heard()
+    async with Hub(listeners=[heard]) as hub, Recorder(hub, source="x") as recorder:
+        recorder.begin_model("1", request=["… 41 before", "the last"])
+        recorder.begin_model("2", request=["first", "second", "the last"])
+        await recorder.flush()
+    assert [event.request[0] for event in of(heard.events, "model.called")] == ["… 41 before", "… 2 before"]

@@ -350,7 +350,7 @@ class Telling:
             step.models[span.model] = None
         request = event.messages if hasattr(event, "messages") else event.prompt
         if isinstance(request, list):
-            request = [message_of(message) for message in request[-1:]] if len(request) == 1 else messages_of(request)
+            request = messages_of(request, is_whole=self._recorder.is_whole)
         self._recorder.begin_model(span.model, model_name(event.model_dict), parent=_above(span), request=request)
 
     def _end_model(self, response: Any, span: _Span) -> None:

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
+from ._capture import CUT
+
 __all__ = (
     "agent_name_of",
     "answer_of",
@@ -37,8 +39,11 @@ def text_of(said: Any) -> Any:
     return said if said is None or isinstance(said, str) else getattr(said, "content", None)
 
 
-def messages_of(messages: list[Any]) -> list[Any]:
-    return [message_of(message) for message in messages]
+def messages_of(messages: list[Any], *, is_whole: bool) -> list[Any]:
+    """Return what messages say; unless all of it is wanted, of the last: LlamaIndex puts each text together anew."""
+    if is_whole or len(messages) < 2:
+        return [message_of(message) for message in messages]
+    return [f"{CUT} {len(messages) - 1} before", message_of(messages[-1])]
 
 
 def message_of(message: Any) -> dict[str, Any]:

@@ -124,7 +124,8 @@ class Telling:
         Of a list of messages, only the last one is recorded unless contents are: those before it were recorded already.
         """
         if self._chars == PREVIEW_CHARS and type(request) in (list, tuple) and len(request) > 1:
-            request = [f"{CUT} {len(request) - 1} before", request[-1]]
+            is_cut = type(request[0]) is str and request[0].startswith(CUT)  # by the adapter, which has counted
+            request = request if is_cut else [f"{CUT} {len(request) - 1} before", request[-1]]
         self._begin(
             "model", Grade.CALL, key, parent, at, agent=agent, name=model, call_id=call_id, request=self._copy(request)
         )

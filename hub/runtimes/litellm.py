@@ -126,7 +126,7 @@ class _Calls:
         self._ended: dict[tuple[str, int], None] = {}
         """Those that have ended lately: some ends are told twice."""
 
-    def tell(self, tell: Callable[..., None], *given: Any) -> None:
+    def tell(self, tell: Callable[..., object], *given: Any) -> None:
         """Tell of a call, and let LiteLLM go on whatever happens."""
         if self._recorder.is_closed:
             return

@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hubwire.listeners import AuditLog
+from hubwire.stores import FileStore
+
 from .. import Event, Hub
-from ..listeners import AuditLog
-from ..stores import FileStore
 from ._runtime_checks import check_pairs
 from ._runtime_lasting import SECONDS_MAX
 from .recorder import Recorder
