@@ -19,7 +19,7 @@ def fake_agent(module: str) -> Any:
 
 class _Hostile:
     @property
-    def __class__(self) -> Any:
+    def __class__(self) -> Any:  # type: ignore[misc]  # it is odd on purpose
         raise RuntimeError("no class")
 
     def __getattr__(self, name: str) -> Any:
