@@ -18,8 +18,8 @@ def fake_agent(module: str) -> Any:
 
 
 class _Hostile:
-    @property
-    def __class__(self) -> Any:  # type: ignore[misc]  # it is odd on purpose
+    @property  # type: ignore[misc]  # it is odd on purpose
+    def __class__(self) -> Any:
         raise RuntimeError("no class")
 
     def __getattr__(self, name: str) -> Any:
