@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from hubwire import Board, Hub
@@ -16,7 +18,7 @@ def at(minute: int) -> str:
 
 
 def turn(turn_id: str, begun: str | None, ended: str | None, run: str = "the run") -> list[Event]:
-    header = {"correlation_id": run, "turn_id": turn_id, "agent_id": "ann"}
+    header: dict[str, Any] = {"correlation_id": run, "turn_id": turn_id, "agent_id": "ann"}
     return [
         TurnStarted(prompt=turn_id, occurred_at=begun, **header),
         TurnEnded(content="done", occurred_at=ended, **header),

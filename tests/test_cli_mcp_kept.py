@@ -9,18 +9,18 @@ from typing import Any
 import anyio
 import pytest
 
-from hubwire import Hub
-from hubwire.cli import feed
+from hubwire import Hub, codec
 from hubwire.cli.caches import cache_in
 from hubwire.cli.mcp import log_reads
 from hubwire.cli.mcp.log_reads import LogReads
+from hubwire.cli.mcp.reading import Board
 from hubwire.errors import StoreError
 from hubwire.events import TurnEnded, TurnStarted
 from hubwire.listeners.audit import AuditLog
 from hubwire.stores import FileStore
 from support.assistants import assistant
 
-BOARDS: tuple[log_reads.Board, ...] = ("agents", "channels", "runs", "tasks", "approvals", "links", "troubles")
+BOARDS: tuple[Board, ...] = ("agents", "channels", "runs", "tasks", "approvals", "links", "troubles")
 
 
 @pytest.fixture(autouse=True)
@@ -33,14 +33,14 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 def folded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The numbers of the events that were decoded."""
     seen: list[int] = []
-    decode = feed.codec.decode
+    decode = codec.decode
 
     def noted(body: bytes) -> Any:
         event = decode(body)
         seen.append(event.seq)
         return event
 
-    monkeypatch.setattr(feed.codec, "decode", noted)
+    monkeypatch.setattr(codec, "decode", noted)
     return seen
 
 

@@ -140,7 +140,14 @@ def test_an_unknown_setting_names_the_call_that_was_made(runtime: str) -> None:
         pytest.skip("its framework is not installed, or not set up")
     assert str(unknown.value).startswith(f"{call} has no setting 'contnet'; it has ")
     assert str(unknown.value).endswith("; did you mean content?")
-    for settings in ({"source": "mine"}, {"kind": Recorder}, {"install": None}, {"own": {}}, {"defaults": {}}):
+    odd: list[dict[str, Any]] = [
+        {"source": "mine"},
+        {"kind": Recorder},
+        {"install": None},
+        {"own": {}},
+        {"defaults": {}},
+    ]
+    for settings in odd:
         with pytest.raises(ConfigurationError, match="has no setting"):
             adapter.record(hub, **settings)
     with pytest.raises(ConfigurationError) as wrong:

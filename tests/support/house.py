@@ -186,7 +186,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     ("hubwire._hub",),
     ("hubwire._tenant",),
     ("hubwire._health", "hubwire._life", "hubwire._listening", "hubwire._ways", "hubwire._acting"),
-    ("hubwire._face",),
+    ("hubwire._face", "hubwire._face_shown"),
     ("hubwire._parts", "hubwire._arguments"),
     ("hubwire._actors", "hubwire._feeds"),
     ("hubwire._commands",),

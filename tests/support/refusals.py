@@ -18,7 +18,7 @@ def fake_agent(module: str) -> Any:
 
 
 class _Hostile:
-    @property
+    @property  # type: ignore[misc]  # it is odd on purpose
     def __class__(self) -> Any:
         raise RuntimeError("no class")
 
