@@ -39,12 +39,13 @@ class ContentChecks:
         self._named: dict[str, list[int]] = {}
         """Of each page: how many contents records name, and how many it had when it was read."""
         self._first = 0
+        self._is_whole = True
         self._counts: dict[str, int] = dict.fromkeys(("present", "erased", "withheld", "missing", "altered"), 0)
         self._by: set[int] = set()
 
-    def begin(self, first: int) -> None:
-        """The record from which on the log is read."""
-        self._first = first
+    def begin(self, first: int, *, is_whole: bool = True) -> None:
+        """The record from which on the log is read; ``is_whole``: none before it is there."""
+        self._first, self._is_whole = first, is_whole
 
     # -- while the log is read --
 
@@ -147,6 +148,14 @@ class ContentChecks:
 
     async def _count_orphans(self) -> None:
         unnamed = sum(max(there - named, 0) for named, there in self._named.values())
+        if self._is_whole:
+            names = await self._store.list(f"{self._path}/erasable")
+            pages = {name.removesuffix(".e") for name in names} - self._named.keys()
+            if pages:
+                self.notes.append(
+                    f"{len(pages):,} files of erasable contents that no record names: of an append under way, left by a"
+                    f" crash or by a writer that was replaced, or from elsewhere: {', '.join(sorted(pages)[:5])}"
+                )
         if unnamed:
             self.notes.append(
                 f"{unnamed:,} erasable contents that no record names: of appends under way, or left by a crash; the"

@@ -23,6 +23,8 @@ from hubwire.text_store import TextStore
 
 from . import _arguments
 from ._clocks import ClockFunction
+from ._contents import ErasableFields
+from ._erasable import Erased
 from ._verdicts import Verification
 from .audit_log import AuditLog
 from .retention import Hold, Pruning, Retention
@@ -62,10 +64,10 @@ class TenantAuditLogs(BaseHubListener):
     after a crash the hub gives the events since then again, and each log leaves out those that it has.
 
     ``open_max``: so many logs are open at a time; the others are closed, with a clean mark, and opened again at their
-    next event. ``redactor``, ``rotation``, ``retention``, ``clock`` and ``head_seconds`` are those of :class:`AuditLog`
-    for each: so each is redacted by default, and prunes itself by the retention while it is open. ``on_head`` gets the
-    tenant, None for ``~hub``, and the head. The command line takes each log by its path: ``hubwire verify STORE --log
-    /audit/acme``.
+    next event. ``redactor``, ``rotation``, ``retention``, ``clock``, ``head_seconds`` and ``erasable`` are those of
+    :class:`AuditLog` for each: so each is redacted by default, and prunes itself by the retention while it is open.
+    ``on_head`` gets the tenant, None for ``~hub``, and the head. The command line takes each log by its path: ``hubwire
+    verify STORE --log /audit/acme``.
 
     Arguments that cannot be raise :class:`~hubwire.errors.ConfigurationError`. Entering raises what opening an
     :class:`AuditLog` raises, and :class:`~hubwire.errors.LogDamaged` where the position is lost or unreadable.
@@ -85,6 +87,7 @@ class TenantAuditLogs(BaseHubListener):
         clock: Clock | ClockFunction | None = None,
         on_head: TenantHeadCallback | None = None,
         head_seconds: float = 60.0,
+        erasable: ErasableFields | None = None,
         open_max: int = 64,
     ) -> None:
         self._folder, self._rest = _parts_of(path)
@@ -101,6 +104,7 @@ class TenantAuditLogs(BaseHubListener):
             "retention": retention,
             "clock": clock,
             "head_seconds": head_seconds,
+            "erasable": erasable,
         }
         self._own = self._log_of(None)  # its arguments are checked here
         self._logs: OrderedDict[str, AuditLog] = OrderedDict()
@@ -310,6 +314,11 @@ class TenantAuditLogs(BaseHubListener):
         """Remove the oldest segments of one log that the retention does not keep: see :meth:`AuditLog.prune`."""
         async with self._borrowed(tenant) as log:
             return await log.prune(dry_run=dry_run, retention=retention, by=by, reason=reason)
+
+    async def erase(self, tenant: str | None, *, by: str, basis: str, **chosen: Any) -> Erased:
+        """Erase contents of the log of a tenant, as :meth:`AuditLog.erase` does; ``chosen`` are its other arguments."""
+        async with self._borrowed(tenant) as log:
+            return await log.erase(by=by, basis=basis, **chosen)
 
     async def hold(self, tenant: str | None, reason: str, *, name: str = "hold", by: str | None = None) -> None:
         """Keep all records of one log until they are released: see :meth:`AuditLog.hold`."""
