@@ -53,8 +53,7 @@ class ContentChecks:
         """Look at the contents of a record, whole as it was appended."""
         for commitment in commitments_of(fields):
             page = await self._page(commitment)
-            self._named.setdefault(commitment.page, [0, 0])[0] += 1
-            self._named[commitment.page][1] = _count_due(page)
+            self._named[commitment.page][0] += 1
             if commitment.digest in page.gone:
                 self._absent.append((index, commitment, page.gone[commitment.digest][0]))
                 continue
@@ -74,6 +73,7 @@ class ContentChecks:
         if page is None or not (commitment.digest in page.contents or commitment.digest in page.gone):
             page = await read_page(self._store, self._path, commitment.page) or Page()
             self._pages[commitment.page] = page
+            self._named.setdefault(commitment.page, [0, 0])[1] = _count_due(page)
             if len(self._pages) > _PAGES_MAX:
                 self._pages.popitem(last=False)
         return page
@@ -176,7 +176,7 @@ class ContentChecks:
 
 def _count_due(page: Page) -> int:
     """Return how many contents of a page records should name: all but those that were taken out for lack of one."""
-    return len(page.contents) + sum(bool(why) or what == WITHHELD for what, why in page.gone.values())
+    return len(page.contents) + sum(why != b"{}" or what == WITHHELD for what, why in page.gone.values())
 
 
 class _Authority:
