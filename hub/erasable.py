@@ -87,9 +87,9 @@ def commit(content: bytes) -> tuple[dict[str, Any], bytes]:
     return {"$c": digest.decode(), "len": len(content)}, b"%b %b %b\n" % (digest, b64encode(salt), content)
 
 
-def gone_line(digest: str, what: str, why: Mapping[str, Any]) -> bytes:
-    """Return the line of a page for a content that is not there any more."""
-    return b"%b %b %b\n" % (digest.encode(), _SIGN_OF[what], codec.encode_fields(why))
+def gone_line(digest: str, what: str, why: bytes) -> bytes:
+    """Return the line of a page for a content that is not there any more; ``why`` is an object as JSON."""
+    return b"%b %b %b\n" % (digest.encode(), _SIGN_OF[what], why)
 
 
 # --- records --------------------------------------------------------------------------------------------------------
@@ -152,8 +152,8 @@ class Page:
     def __init__(self, content: bytes = b"") -> None:
         self.contents: dict[str, bytes] = {}
         """What is behind the commitments whose contents are there: not checked yet."""
-        self.gone: dict[str, tuple[str, dict[str, Any]]] = {}
-        """What is said of those whose contents are not: ``erased`` or ``withheld``, and why."""
+        self.gone: dict[str, tuple[str, bytes]] = {}
+        """What is said of those whose contents are not: ``erased`` or ``withheld``, and why, as JSON."""
         self.damaged: int = 0
         """How many lines are none of a page."""
         self._add(content)
@@ -166,10 +166,7 @@ class Page:
             if not _COMMITMENT.fullmatch(digest) or after[:1] != b" ":
                 self.damaged += 1
             elif (what := _SIGNS.get(after[1:2])) is not None and after[2:3] == b" ":
-                try:
-                    self.gone[digest] = what, codec.decode_fields(after[3:])
-                except InvalidRecord:
-                    self.gone[digest] = what, {}
+                self.gone[digest] = what, after[3:]
             else:
                 self.contents[digest] = after[1:]
 
@@ -180,6 +177,13 @@ class Page:
         self.damaged += other.damaged
         for digest in self.gone:
             self.contents.pop(digest, None)
+
+    def why(self, digest: str) -> dict[str, Any]:
+        """Return why a content is not there, as its page says; empty if that cannot be read."""
+        try:
+            return codec.decode_fields(self.gone[digest][1])
+        except InvalidRecord:
+            return {}
 
     def content(self, commitment: Commitment) -> bytes | None:
         """Return a content that is there. Raises :class:`~hubwire.errors.InvalidRecord` if it is another one."""
@@ -302,8 +306,7 @@ def _has(page: Page, commitment: Commitment) -> bool:
 def _shown(page: Page, commitment: Commitment) -> Any:
     """Return a content, or what is shown in its place."""
     if commitment.digest in page.gone:
-        what, why = page.gone[commitment.digest]
-        return {f"${what}": dict(why)}
+        return {f"${page.gone[commitment.digest][0]}": page.why(commitment.digest)}
     try:
         content = page.content(commitment)
         if content is not None:

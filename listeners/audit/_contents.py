@@ -152,7 +152,7 @@ class Contents:
         try:
             result = await append(short)
         except StoreFull:
-            self.pages.abandoned.setdefault(page, set()).update(digests)
+            self.pages.abandon(page, digests)
             raise
         self.pending -= digests
         return result
@@ -165,14 +165,22 @@ class Contents:
         digests = {line[:DIGEST_CHARS].decode() for line in lines}
         self.pending |= digests
         page = await self.pages.put(b"".join(lines), digests) if lines else ""
-        for number, each in enumerate(made):
-            body = short[number]
-            if each is not None and each.names:
-                body = codec.encode_fields({**each.fields, "$c": {"fields": each.names, "page": page}})
-                short[number] = await self._cut(body, has_commitments=True) if len(body) > BODY_BYTES_MAX else body
-            elif len(body) > BODY_BYTES_MAX:
-                short[number] = await self._cut(body)
+        try:
+            for number, each in enumerate(made):
+                short[number] = await self._completed(short[number], each, page)
+        except BaseException:
+            self.pages.abandon(page, digests)
+            raise
         return short, page, digests
+
+    async def _completed(self, body: bytes, committed: _Committed | None, page: str) -> bytes:
+        """Return a record as it is appended."""
+        has_commitments = committed is not None and bool(committed.names)
+        if committed is not None and has_commitments:
+            body = codec.encode_fields({**committed.fields, "$c": {"fields": committed.names, "page": page}})
+        if len(body) <= BODY_BYTES_MAX:
+            return body
+        return await self._cut(body, has_commitments=has_commitments)
 
     async def _cut(self, body: bytes, *, has_commitments: bool = False) -> bytes:
         return await cut(self._store, self._path, body, has_commitments=has_commitments)

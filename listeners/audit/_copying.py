@@ -195,6 +195,8 @@ class _Copying:
         self._path = path
         self._choice = choice
         self._pages: dict[str, Page] = {}
+        self._lines: dict[str, list[bytes]] = {}
+        """Of pages, that are not written yet."""
         self._tree: Tree | None = None
 
     async def files(self) -> None:
@@ -221,6 +223,9 @@ class _Copying:
             for record in records:
                 await slices.cut()
                 lines.append(await self._line(record))
+            for name, some in self._lines.items():
+                await self._out.append(page_path(self._path, name), b"".join(some))
+            self._lines = {}
             content = b"".join([line + b"\n" for line in lines])
             await self._out.append(segment_path(self._path, reader.segment), content)
             self.report = attrs.evolve(self.report, records=reader.index)
@@ -249,7 +254,6 @@ class _Copying:
         return record.line
 
     async def _contents(self, record: Record) -> None:
-        lines: dict[str, list[bytes]] = {}
         for each in commitments_of(await whole_fields(self._source, self._path, record.body) or {}):
             page = await self._page(each.page, each.digest)
             try:
@@ -270,10 +274,8 @@ class _Copying:
                 line = b"%b %b\n" % (each.digest.encode(), page.contents[each.digest])
             else:
                 self._count(withheld=1)
-                line = gone_line(each.digest, WITHHELD, {})
-            lines.setdefault(each.page, []).append(line)
-        for name, some in lines.items():
-            await self._out.append(page_path(self._path, name), b"".join(some))
+                line = gone_line(each.digest, WITHHELD, b"{}")
+            self._lines.setdefault(each.page, []).append(line)
 
     async def _page(self, name: str, digest: str) -> Page:
         page = self._pages.get(name)

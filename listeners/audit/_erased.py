@@ -39,12 +39,13 @@ class ContentChecks:
         self._named: dict[str, list[int]] = {}
         """Of each page: how many contents records name, and how many it had when it was read."""
         self._first = 0
+        self._is_whole = True
         self._counts: dict[str, int] = dict.fromkeys(("present", "erased", "withheld", "missing", "altered"), 0)
         self._by: set[int] = set()
 
-    def begin(self, first: int) -> None:
-        """The record from which on the log is read."""
-        self._first = first
+    def begin(self, first: int, *, is_whole: bool = True) -> None:
+        """The record from which on the log is read; ``is_whole``: none before it is there."""
+        self._first, self._is_whole = first, is_whole
 
     # -- while the log is read --
 
@@ -52,8 +53,7 @@ class ContentChecks:
         """Look at the contents of a record, whole as it was appended."""
         for commitment in commitments_of(fields):
             page = await self._page(commitment)
-            self._named.setdefault(commitment.page, [0, 0])[0] += 1
-            self._named[commitment.page][1] = _count_due(page)
+            self._named[commitment.page][0] += 1
             if commitment.digest in page.gone:
                 self._absent.append((index, commitment, page.gone[commitment.digest][0]))
                 continue
@@ -73,6 +73,7 @@ class ContentChecks:
         if page is None or not (commitment.digest in page.contents or commitment.digest in page.gone):
             page = await read_page(self._store, self._path, commitment.page) or Page()
             self._pages[commitment.page] = page
+            self._named.setdefault(commitment.page, [0, 0])[1] = _count_due(page)
             if len(self._pages) > _PAGES_MAX:
                 self._pages.popitem(last=False)
         return page
@@ -147,6 +148,14 @@ class ContentChecks:
 
     async def _count_orphans(self) -> None:
         unnamed = sum(max(there - named, 0) for named, there in self._named.values())
+        if self._is_whole:
+            names = await self._store.list(f"{self._path}/erasable")
+            pages = {name.removesuffix(".e") for name in names} - self._named.keys()
+            if pages:
+                self.notes.append(
+                    f"{len(pages):,} files of erasable contents that no record names: of an append under way, left by a"
+                    f" crash or by a writer that was replaced, or from elsewhere: {', '.join(sorted(pages)[:5])}"
+                )
         if unnamed:
             self.notes.append(
                 f"{unnamed:,} erasable contents that no record names: of appends under way, or left by a crash; the"
@@ -167,7 +176,7 @@ class ContentChecks:
 
 def _count_due(page: Page) -> int:
     """Return how many contents of a page records should name: all but those that were taken out for lack of one."""
-    return len(page.contents) + sum(bool(why) or what == WITHHELD for what, why in page.gone.values())
+    return len(page.contents) + sum(why != b"{}" or what == WITHHELD for what, why in page.gone.values())
 
 
 class _Authority:

@@ -218,8 +218,10 @@ class Eraser:
             await targets.leave_present(self._store, self._path)
             if not targets.found:
                 return None
+            done: list[tuple[int, int, int]] = []
             with anyio.CancelScope(shield=True):
-                return await self._erase(targets, by, basis)
+                done.append(await self._erase(targets, by, basis))
+            return done[0]
 
     async def _erase(self, targets: Targets, by: str, basis: str) -> tuple[int, int, int]:
         marker = codec.encode_marker({"since": self._log.records}, version=_VERSION)

@@ -14,6 +14,7 @@ from functools import partial
 from os import urandom
 from typing import Any
 
+from hubwire import codec
 from hubwire.erasable import ERASED, Page, page_files, page_path, read_page
 from hubwire.errors import LogDamaged, StoreError
 from hubwire.ports import EagerStore, KnowledgeStore
@@ -65,7 +66,17 @@ class Pages:
         self._waiting.append((lines, done, digests))
         if self._under_way is None:
             self._begin()
-        return await done
+        try:
+            return await done
+        except asyncio.CancelledError:
+            if not done.cancelled() and done.exception() is None:  # it came when they were durable already
+                self.abandon(done.result(), digests)
+            raise
+
+    def abandon(self, page: str, digests: AbstractSet[str]) -> None:
+        """No record names these contents, nor will one."""
+        if digests:
+            self.abandoned.setdefault(page, set()).update(digests)
 
     def _begin(self) -> None:
         batch, size = [], 0
@@ -106,7 +117,7 @@ class Pages:
             self._page = None  # its end is not known
         for _lines, done, digests in batch:
             if done.done():
-                self.abandoned.setdefault(page, set()).update(digests)
+                self.abandon(page, digests)
             elif done.get_loop().is_closed():
                 continue
             elif error is None:
@@ -148,7 +159,7 @@ class Pages:
                 return 0
             size = sum(len(found.contents.pop(digest, b"")) for digest in why)
             for digest, fields in why.items():
-                found.gone.setdefault(digest, (ERASED, dict(fields)))
+                found.gone.setdefault(digest, (ERASED, codec.encode_fields(fields)))
             first, second = page_files(self._path, page)
             there, other = (first, second) if await self._store.exists(first) else (second, first)
             await self._store.write(other, found.encode(), if_absent=True)

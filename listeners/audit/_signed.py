@@ -218,7 +218,8 @@ class SignedChecks:
     def _leaves(self, records: Sequence[Record]) -> list[bytes]:
         if not self.withheld:
             return [leaf_hash(record.line) for record in records]
-        return [self.withheld.pop(record.index, None) or leaf_hash(record.line) for record in records]
+        withheld = [self.withheld.pop(record.index, b"") for record in records]
+        return [leaf or leaf_hash(record.line) for leaf, record in zip(withheld, records, strict=True)]
 
     def announced(self, index: int, fields: Mapping[str, Any]) -> None:
         """Look at a record of the log's own: it may tell of another key."""

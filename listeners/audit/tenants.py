@@ -23,6 +23,8 @@ from hubwire.text_store import TextStore
 
 from . import _arguments
 from ._clocks import ClockFunction
+from ._contents import ErasableFields
+from ._erasable import Erased
 from ._tenant_signers import TenantSigner, TenantSigners
 from ._verdicts import Verification
 from .audit_log import AuditLog
@@ -67,12 +69,12 @@ class TenantAuditLogs(BaseHubListener):
     after a crash the hub gives the events since then again, and each log leaves out those that it has.
 
     ``open_max``: so many logs are open at a time; the others are closed, with a clean mark, and opened again at their
-    next event. ``redactor``, ``rotation``, ``retention``, ``archive``, ``clock`` and ``head_seconds`` are those of
-    :class:`AuditLog` for each: so each is redacted by default, and prunes itself by the retention while it is open.
-    ``on_head`` gets the tenant, None for ``~hub``, and the head. ``signer`` is a function that gets the tenant, or
-    None, and returns the signer of that log, each time that the log is opened; its name has the tenant's element of the
-    path as one of its own, ``example.org/hub/acme``, because a name stands for one log. The heartbeat of the hub is in
-    ``~hub``. The command line takes each log by its path: ``hubwire verify STORE --log /audit/acme``.
+    next event. ``redactor``, ``rotation``, ``retention``, ``archive``, ``clock``, ``head_seconds`` and ``erasable`` are
+    those of :class:`AuditLog` for each: so each is redacted by default, and prunes itself by the retention while it is
+    open. ``on_head`` gets the tenant, None for ``~hub``, and the head. ``signer`` is a function that gets the tenant,
+    or None, and returns the signer of that log, each time that the log is opened; its name has the tenant's element of
+    the path as one of its own, ``example.org/hub/acme``, because a name stands for one log. The heartbeat of the hub is
+    in ``~hub``. The command line takes each log by its path: ``hubwire verify STORE --log /audit/acme``.
 
     Arguments that cannot be raise :class:`~hubwire.errors.ConfigurationError`. Entering raises what opening an
     :class:`AuditLog` raises, and :class:`~hubwire.errors.LogDamaged` where the position is lost or unreadable.
@@ -96,6 +98,7 @@ class TenantAuditLogs(BaseHubListener):
         signer: TenantSigner | None = None,
         checkpoint_seconds: float = 1.0,
         heartbeat_seconds: float | None = 3600.0,
+        erasable: ErasableFields | None = None,
         open_max: int = 64,
     ) -> None:
         self._folder, self._rest = _parts_of(path)
@@ -115,6 +118,7 @@ class TenantAuditLogs(BaseHubListener):
             "head_seconds": head_seconds,
             "checkpoint_seconds": checkpoint_seconds,
             "heartbeat_seconds": heartbeat_seconds,
+            "erasable": erasable,
         }
         self._signers = TenantSigners(signer, _element_of)
         self._own = self._log_of(None)  # its arguments are checked here
@@ -339,6 +343,11 @@ class TenantAuditLogs(BaseHubListener):
         """Remove the oldest segments of one log that the retention does not keep: see :meth:`AuditLog.prune`."""
         async with self._borrowed(tenant) as log:
             return await log.prune(dry_run=dry_run, retention=retention, by=by, reason=reason)
+
+    async def erase(self, tenant: str | None, *, by: str, basis: str, **chosen: Any) -> Erased:
+        """Erase contents of the log of a tenant, as :meth:`AuditLog.erase` does; ``chosen`` are its other arguments."""
+        async with self._borrowed(tenant) as log:
+            return await log.erase(by=by, basis=basis, **chosen)
 
     async def hold(self, tenant: str | None, reason: str, *, name: str = "hold", by: str | None = None) -> None:
         """Keep all records of one log until they are released: see :meth:`AuditLog.hold`."""

@@ -310,7 +310,7 @@ class _Examination:
         """Begin behind what was read at the last examination."""
         checks = RecordChecks(self._path, state.records, state.h.encode())
         self.findings.checks = checks
-        self._contents.begin(state.records)
+        self._contents.begin(state.records, is_whole=False)
         await self._signed.begin(state.records, state)
         self._coverage.resume(state.promise, state.last_seq)
         try:

@@ -290,7 +290,6 @@ class LogPlace:
         self._unproved = unproved
         self._takes = _taking(source, which)
         self._old: LogReader | None = None
-        self._opener = Opener(source.store, source.path or _LOGS[0])
         self._records: list[Record] = []
         self._life = source.life
         self._is_ended = asyncio.Event()
@@ -347,7 +346,8 @@ class LogPlace:
         while not found:
             if not self._records:
                 try:
-                    self._records = await self._opener.records(await self._old.read())
+                    opener = Opener(source.store, source.path or _LOGS[0])
+                    self._records = await opener.records(await self._old.read())
                 except HistoryGone:
                     return self._skip()
                 if not self._records:
