@@ -49,10 +49,11 @@ def key_of(root: Path) -> int:
         return 0
     successor = re.search(r"^successor .*[+]([0-9a-f]{8})[+]", text, re.MULTILINE)
     signed = re.search(rf"^— {NAME} (.*)$", text, re.MULTILINE)
-    if successor is None and signed is None:
-        return 0
     try:
-        wanted = bytes.fromhex(successor[1]) if successor is not None else base64.b64decode(signed[1])[:4]
+        if successor is not None:
+            wanted = bytes.fromhex(successor[1])
+        else:
+            wanted = base64.b64decode(signed[1])[:4] if signed is not None else b""
     except ValueError:
         return 0  # it is damaged, and any key is as good
     return next((number for number in range(_KEYS_MAX) if key(number).vkey.id == wanted), 0)
