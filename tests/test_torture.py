@@ -57,7 +57,27 @@ def test_a_sample_of_failing_calls_loses_nothing(tmp_path: Path) -> None:
     assert report["counts"]["calls of hub"] > 300
 
 
+def test_losses_of_power_lose_nothing_acknowledged(tmp_path: Path) -> None:
+    report = torture(tmp_path, "power", "--rounds", "150", "--seed", str(os.getpid()))
+    assert not report["faults"], report["first"]
+    assert report["rounds"] > 50
+    assert report["counts"]["moments"] > 1000
+
+
+def test_no_damage_goes_unreported(tmp_path: Path) -> None:
+    report = torture(tmp_path, "damage", "--rounds", "200", "--seed", str(os.getpid()))
+    assert not report["faults"], report["first"]
+    assert report["counts"]["reported by verify"] > 100
+    assert report["counts"]["refused by a start"] > 50
+
+
 LIKE = {
+    "goes_on_after_a_failed_sync": "^log, sync [28] failed",
+    "believes_the_page_cache_when_it_opens": "^log, sync [28] failed",
+    "recovery_cuts_at_the_first_bad_line": "open: flip .* of /audit/log/0*2",
+    "verify_does_not_compare_the_chain": "open: flip .* of /audit/log/",
+    "verify_does_not_look_at_checkpoints": "flip .* of /audit/checkpoint",
+    "verify_does_not_look_at_long_records": "of /audit/blob",
     "replaces_files_in_place": "log: SIGKILL at write",
     "ignores_errors_of_syncing": "log: EIO at fdatasync",
     "syncs_again_after_an_error": "log: EIO at fdatasync",
@@ -71,5 +91,7 @@ LIKE = {
 def test_each_bug_that_is_let_in_is_found(tmp_path: Path, harness: str, bug: str) -> None:
     if harness == "calls" and (reason := why_no_strace()):
         pytest.skip(reason)
-    report = torture(tmp_path, harness, "--rounds", "60", "--bug", bug, "--like", LIKE.get(bug, ""))
+    like = LIKE.get(bug, "^log$" if harness == "power" else "")
+    rounds = "1000" if harness == "power" else "60"
+    report = torture(tmp_path, harness, "--rounds", rounds, "--bug", bug, "--like", like)
     assert report["faults"]

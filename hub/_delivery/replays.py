@@ -61,6 +61,8 @@ class Replays:
 
         Raises :class:`~hubwire.errors.HistoryGone` if the journal does not hold them any more.
         """
+        if not self._is_repaired:
+            await self._repair()
         has_waited = False
         while True:
             if (first := self.first_seq) > seq:
@@ -89,8 +91,8 @@ class Replays:
         try:
             async with self._slots:
                 end = (seq // BATCH_MAX + 1) * BATCH_MAX
-                run = await self._read(begin, end)
-                if run is not None and run.end <= seq:  # those before are too large to be read along
+                run = await (self._read_along(begin, end) if begin < seq else self._read(seq, end))
+                if begin < seq and (run is None or run.end <= seq):  # those before are gone by now, or too large
                     run = await self._read(seq, end)
             if run is not None:
                 self._runs.keep(run)
@@ -105,15 +107,21 @@ class Replays:
         Otherwise one more loss of power could leave a listener that is ahead of the journal.
         """
         repair = getattr(self._journal, "repair", None)
-        if repair is not None and not self._is_repaired:
+        if repair is not None:
             try:
                 await guarded(repair)
             except StoreFull:
                 return  # what a full disk has is read all the same: the next append waits for room, and repairs
         self._is_repaired = True
 
+    async def _read_along(self, seq: int, end: int) -> _Run | None:
+        """Read from an event before the one that is wanted; return None if it is truncated meanwhile."""
+        try:
+            return await self._read(seq, end)
+        except HistoryGone:
+            return None
+
     async def _read(self, seq: int, end: int) -> _Run | None:
-        await self._repair()
         # If it is cancelled, the replay has passed events that no reader got, and is given up.
         replay = self._open.pop(seq, None) or self._journal.replay(seq - 1)
         events: list[Event] = []

@@ -82,7 +82,7 @@ def writes_the_checkpoint_before_last() -> None:
 
 @_of("kills")
 def recovery_takes_the_last_record_for_torn() -> None:
-    right = _segments.inspect
+    right: Any = vars(_segments)["inspect"]
 
     async def inspect(store: FileStore, path: str, **terms: Any) -> Any:
         segments = sorted(Path(store.root + path, "log").glob("*.jsonl"))  # noqa: ASYNC240 - a moment's work

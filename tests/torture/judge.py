@@ -238,6 +238,8 @@ def _judge_audit(folder: Path, log: _Log, told: Acknowledged) -> list[str]:
             seqs.append(fields["seq"])
             if (said := told.events.get(fields["seq"])) is not None and said != name:
                 faults.append(f"event {fields['seq']} is {name}, and was acknowledged as {said}")
+        if isinstance(cut := fields.get("cut"), dict) and not _is_whole(folder / cut["blob"], cut["sha256"]):
+            faults.append(f"the rest of record {index} is missing, or was changed")
         if fields.get("kind") == "log.pruned":
             pruned.add(fields["first"])
     if log.first and log.first not in pruned:
@@ -250,6 +252,10 @@ def _judge_audit(folder: Path, log: _Log, told: Acknowledged) -> list[str]:
     if (last := max(told.events, default=-1)) > (seqs[-1] if seqs else -1):
         faults.append(f"event {last} was acknowledged, and the log ends with {seqs[-1:]}")
     return faults + _judge_tree(folder, log, told)
+
+
+def _is_whole(file: Path, digest: str) -> bool:
+    return file.exists() and hashlib.sha256(file.read_bytes()).hexdigest() == digest
 
 
 def _judge_tree(folder: Path, log: _Log, told: Acknowledged) -> list[str]:

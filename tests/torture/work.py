@@ -44,15 +44,16 @@ def key(number: int) -> KeySigner:
 def key_of(root: Path) -> int:
     """Return which key a program has to have for the log that is there: an operator knows that."""
     try:
-        text = (root / "audit" / "checkpoint").read_text()
+        text = (root / "audit" / "checkpoint").read_text(errors="replace")
     except OSError:
         return 0
     successor = re.search(r"^successor .*[+]([0-9a-f]{8})[+]", text, re.MULTILINE)
     signed = re.search(rf"^— {NAME} (.*)$", text, re.MULTILINE)
-    if successor is None and signed is None:
-        return 0
     try:
-        wanted = bytes.fromhex(successor[1]) if successor is not None else base64.b64decode(signed[1])[:4]
+        if successor is not None:
+            wanted = bytes.fromhex(successor[1])
+        else:
+            wanted = base64.b64decode(signed[1])[:4] if signed is not None else b""
     except ValueError:
         return 0  # it is damaged, and any key is as good
     return next((number for number in range(_KEYS_MAX) if key(number).vkey.id == wanted), 0)
@@ -83,9 +84,16 @@ async def append(worker: Worker) -> None:
 
 
 async def append_long(worker: Worker) -> None:
-    """A record of more than 64 KB is in a file beside the log."""
+    """A line of some 50 KB: many sectors, and more than one page."""
     name = worker.name()
     index = await worker.audit.append({"kind": "work.done", "name": name, "text": f"{name} " * 12_000})
+    worker.say({"did": "append", "index": index, "name": name})
+
+
+async def append_aside(worker: Worker) -> None:
+    """A record of more than 64 KB is in a file beside the log."""
+    name = worker.name()
+    index = await worker.audit.append({"kind": "work.done", "name": name, "text": f"{name} " * 20_000})
     worker.say({"did": "append", "index": index, "name": name})
 
 
@@ -148,6 +156,7 @@ OPERATIONS: dict[str, Callable[[Worker], Awaitable[None]]] = {
     for operation in (
         append,
         append_long,
+        append_aside,
         append_many,
         rotate,
         checkpoint,
@@ -194,7 +203,11 @@ async def work(root: Path, life: str, say: Say, script: Sequence[str], *, has_hu
 
 async def work_at_random(root: Path, life: str, say: Say, chance: Random, *, has_hub: bool) -> None:
     """Do what comes, until the process is killed."""
-    likely = ["append"] * 12 + ["append_many"] * 4 + ["rotate", "checkpoint", "checkpoint", "prune", "append_long"]
+    likely = (
+        ["append"] * 12
+        + ["append_many"] * 4
+        + ["rotate", "checkpoint", "checkpoint", "prune", "append_long", "append_aside"]
+    )
     likely += ["emit"] * 8 + ["register"] * 2 if has_hub else []
     async with opened(root, life, say, has_hub=has_hub, seconds=0.005) as worker:
         while True:
