@@ -93,7 +93,7 @@ SELECTED: list[list[str]] = [
 def test_a_report_has_what_its_reader_needs(store: Path, key: KeySigner, tmp_path: Path, words: list[str]) -> None:
     """The records that are in it and the hashes of the others yield the root, redacted ones too."""
     file = tmp_path / "report.html"
-    run = hubwire("report", store, "-o", file, "--vkey", key.vkey, *words)
+    run = hubwire("report", store, "-o", file, "--vkey", str(key.vkey), *words)
     assert run.returncode == 0
     assert "give --vkey" not in run.stdout
     leaves, about = parts_of(file)
