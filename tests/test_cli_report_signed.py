@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from test_cli_read import hubwire
 
+from hubwire.exports import Report, export_now, report
 from hubwire.listeners.audit import AuditLog, signed_part
 from hubwire.proof import Checkpoint, KeySigner, Note, absent_ranges, leaf_hash, node_hash
 from hubwire.stores import FileStore, MemoryStore
@@ -132,3 +133,9 @@ def test_ranges_and_leaves_are_the_whole_tree(size: int) -> None:
         absent = [at for begin, end in ranges for at in range(begin, end)]
         assert sorted([*absent, *(at for at in shown if at < size)]) == list(range(size))
         assert ranges == sorted(ranges)
+
+
+def test_all_files_of_the_page_are_in_its_program() -> None:
+    program = b"".join(export_now([], Report()))
+    folder = Path(report.__file__).parent
+    assert [file.name for file in folder.glob("*.js") if file.read_bytes() not in program] == []
