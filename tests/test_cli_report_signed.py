@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from test_cli_read import hubwire
 
+from hubwire.errors import CheckpointInvalid, InvalidRecord
 from hubwire.exports import Report, export_now, report
 from hubwire.listeners.audit import AuditLog, signed_part
 from hubwire.proof import Checkpoint, KeySigner, Note, absent_ranges, leaf_hash, node_hash
@@ -133,6 +134,21 @@ def test_ranges_and_leaves_are_the_whole_tree(size: int) -> None:
         absent = [at for begin, end in ranges for at in range(begin, end)]
         assert sorted([*absent, *(at for at in shown if at < size)]) == list(range(size))
         assert ranges == sorted(ranges)
+
+
+ODD: list[Any] = [None, 5, "01", [1, 1], [2, 1], [-1], [1.0], [True], {0}, range(-3, 3), range(9, 1, -1), object()]
+
+
+@pytest.mark.parametrize("shown", ODD, ids=range(len(ODD)))
+async def test_numbers_that_are_none_are_refused(shown: Any) -> None:
+    with pytest.raises(InvalidRecord, match=r"signed_part\(\): shown are the numbers"):
+        await signed_part(MemoryStore(), shown)
+
+
+@pytest.mark.parametrize("vkey", [5, b"x", "hello", object()], ids=range(4))
+async def test_a_key_that_is_none_is_refused(vkey: Any) -> None:
+    with pytest.raises(CheckpointInvalid, match="verifier key"):
+        await signed_part(MemoryStore(), [0], vkey=vkey)
 
 
 def test_all_files_of_the_page_are_in_its_program() -> None:
