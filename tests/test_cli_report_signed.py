@@ -7,6 +7,7 @@ import base64
 import gzip
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,18 @@ async def test_numbers_that_are_none_are_refused(shown: Any) -> None:
 async def test_a_key_that_is_none_is_refused(vkey: Any) -> None:
     with pytest.raises(CheckpointInvalid, match="verifier key"):
         await signed_part(MemoryStore(), [0], vkey=vkey)
+
+
+def test_a_damaged_checkpoint_makes_no_report_and_says_what_to_do(store: Path, tmp_path: Path) -> None:
+    """A report without it would say that the log is not signed."""
+    copy = tmp_path / "copy"
+    shutil.copytree(store, copy)
+    (copy / "audit" / "checkpoint").write_text("junk\n")
+    run = hubwire("report", copy, "-o", tmp_path / "report.html")
+    assert run.returncode == 1
+    assert "/audit/checkpoint is damaged" in run.stderr
+    assert "restore it, from the newest file in /audit/checkpoints or a copy" in run.stderr
+    assert not (tmp_path / "report.html").exists()
 
 
 def test_all_files_of_the_page_are_in_its_program() -> None:
