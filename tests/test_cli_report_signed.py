@@ -7,6 +7,7 @@ import base64
 import gzip
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 from test_cli_read import hubwire
 
+from hubwire.errors import CheckpointInvalid, InvalidRecord
+from hubwire.exports import Report, export_now, report
 from hubwire.listeners.audit import AuditLog, signed_part
 from hubwire.proof import Checkpoint, KeySigner, Note, absent_ranges, leaf_hash, node_hash
 from hubwire.stores import FileStore, MemoryStore
@@ -93,7 +96,7 @@ SELECTED: list[list[str]] = [
 def test_a_report_has_what_its_reader_needs(store: Path, key: KeySigner, tmp_path: Path, words: list[str]) -> None:
     """The records that are in it and the hashes of the others yield the root, redacted ones too."""
     file = tmp_path / "report.html"
-    run = hubwire("report", store, "-o", file, "--vkey", key.vkey, *words)
+    run = hubwire("report", store, "-o", file, "--vkey", str(key.vkey), *words)
     assert run.returncode == 0
     assert "give --vkey" not in run.stdout
     leaves, about = parts_of(file)
@@ -132,3 +135,36 @@ def test_ranges_and_leaves_are_the_whole_tree(size: int) -> None:
         absent = [at for begin, end in ranges for at in range(begin, end)]
         assert sorted([*absent, *(at for at in shown if at < size)]) == list(range(size))
         assert ranges == sorted(ranges)
+
+
+ODD: list[Any] = [None, 5, "01", [1, 1], [2, 1], [-1], [1.0], [True], {0}, range(-3, 3), range(9, 1, -1), object()]
+
+
+@pytest.mark.parametrize("shown", ODD, ids=range(len(ODD)))
+async def test_numbers_that_are_none_are_refused(shown: Any) -> None:
+    with pytest.raises(InvalidRecord, match=r"signed_part\(\): shown are the numbers"):
+        await signed_part(MemoryStore(), shown)
+
+
+@pytest.mark.parametrize("vkey", [5, b"x", "hello", object()], ids=range(4))
+async def test_a_key_that_is_none_is_refused(vkey: Any) -> None:
+    with pytest.raises(CheckpointInvalid, match="verifier key"):
+        await signed_part(MemoryStore(), [0], vkey=vkey)
+
+
+def test_a_damaged_checkpoint_makes_no_report_and_says_what_to_do(store: Path, tmp_path: Path) -> None:
+    """A report without it would say that the log is not signed."""
+    copy = tmp_path / "copy"
+    shutil.copytree(store, copy)
+    (copy / "audit" / "checkpoint").write_text("junk\n")
+    run = hubwire("report", copy, "-o", tmp_path / "report.html")
+    assert run.returncode == 1
+    assert "/audit/checkpoint is damaged" in run.stderr
+    assert "restore it, from the newest file in /audit/checkpoints or a copy" in run.stderr
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_all_files_of_the_page_are_in_its_program() -> None:
+    program = b"".join(export_now([], Report()))
+    folder = Path(report.__file__).parent
+    assert [file.name for file in folder.glob("*.js") if file.read_bytes() not in program] == []

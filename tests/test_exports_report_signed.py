@@ -40,7 +40,7 @@ class Signed:
 
     def part(self, shown: Any = None, **options: Any) -> SignedPart:
         numbers = [record.index for record in self.records] if shown is None else shown
-        made = in_thread(lambda: signed_part(self.store, numbers, **options))
+        made: SignedPart = in_thread(lambda: signed_part(self.store, numbers, **options))
         assert made is not None
         return made
 

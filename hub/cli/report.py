@@ -9,10 +9,12 @@ from typing import Any
 
 import attrs
 
+from ..errors import CheckpointInvalid
 from ..exports import Report
 from ..proof import VerifierKey
 from ..query import Selection
 from .exporting import STDOUT, LinkedSource, check_output, export_to, size_text
+from .failures import CommandFailed
 from .output import plural, say
 from .redacted import Shown, shown
 from .target import AUDIT, JOURNAL, READING_SECONDS, beginning_of, find_log, open_target
@@ -58,6 +60,9 @@ async def report(
         heading = title if title is not None else _title(path, words)
         made = _LogReport(heading, words, source)
         size = await export_to(output, source, made, raw=raw, force=force)
+    except CheckpointInvalid as error:
+        advice = f"restore it, from the newest file in {path}/checkpoints or a copy; hubwire verify says more"
+        raise CommandFailed(f"{error}; {advice}") from error
     finally:
         await store.aclose()
     stream = sys.stderr if output == STDOUT else sys.stdout

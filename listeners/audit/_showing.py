@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 
-from hubwire.errors import CheckpointInvalid, HashesMissing
+from hubwire.errors import CheckpointInvalid, HashesMissing, InvalidRecord
 from hubwire.log import read_kept
 from hubwire.ports import KnowledgeStore, normalize_path
 from hubwire.proof import Checkpoint, Note, SignedPart, TreeHashes, VerifierKey, absent_ranges, successor_of
@@ -25,16 +26,35 @@ async def signed_part(
     readers that have no key of the log yet. It only reads, and checks no signature and no hash: that is for who is
     shown the records. Where not all are, the log is read once, for the hashes of the others.
 
-    Raises :class:`~hubwire.errors.CheckpointInvalid` if the checkpoint is damaged, or ``vkey`` is no key, and what the
-    store raises.
+    Raises :class:`~hubwire.errors.InvalidRecord` for numbers that are none, or not in ascending order,
+    :class:`~hubwire.errors.CheckpointInvalid` if the checkpoint is damaged, or ``vkey`` is no key, and what the store
+    raises.
     """
-    key = VerifierKey.parse(vkey) if isinstance(vkey, str) else vkey
+    key = vkey if vkey is None or type(vkey) is VerifierKey else VerifierKey.parse(vkey)
+    _check_numbers(shown)
     store, path = _arguments.store_for(store), normalize_path(path)
     found = await read_newest(store, path)
     if found is None:
         return None
     note, checkpoint = found
     return SignedPart(note, await _hashes(store, path, shown, checkpoint.size), await _handovers(store, path), key)
+
+
+def _check_numbers(shown: object) -> None:
+    if type(shown) is range and shown.start >= 0 and shown.step == 1:
+        return
+    if type(shown) in (list, tuple, array):
+        before = -1
+        for number in shown:  # type: ignore[attr-defined] # it is one of these
+            if type(number) is not int or number <= before:
+                break
+            before = number
+        else:
+            return
+    raise InvalidRecord(
+        "signed_part(): shown are the numbers of records, each greater than the one before, in a list, tuple, array or"
+        f" range, not {type(shown).__name__}"
+    )
 
 
 async def _hashes(store: KnowledgeStore, path: str, shown: Sequence[int], size: int) -> bytes | None:

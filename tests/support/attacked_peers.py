@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from .attackers import CAUGHT, HALF, UNSEEN
 
@@ -22,10 +23,11 @@ COMPARED = (
 )  # fmt: skip
 """The attacks that can be done on the logs of all."""
 
-Records = list[dict[str, Any]]
+Fields = dict[str, Any]
+Records = list[Fields]
 
 
-class Peer(Protocol):
+class Peer(ABC):
     """A log of others: a file of JSON Lines."""
 
     name: ClassVar[str]
@@ -34,21 +36,27 @@ class Peer(Protocol):
     half: bytes
     """The file when it had half of its records: what a backup has."""
 
+    @abstractmethod
     def __init__(self, root: Path) -> None:
         """Make a log in two halves, and keep what verifiers have of it."""
 
-    def text(self, record: dict[str, Any]) -> str:
+    @abstractmethod
+    def text(self, record: Fields) -> str:
         """Return what a record says, by which the attacks find it."""
 
-    def changed(self, record: dict[str, Any]) -> dict[str, Any]:
+    @abstractmethod
+    def changed(self, record: Fields) -> Fields:
         """Return a record that says another thing."""
 
-    def added(self, record: dict[str, Any]) -> dict[str, Any]:
+    def added(self, record: Fields) -> Fields:
         """Return another record, made like this one."""
+        return self.changed(record)
 
+    @abstractmethod
     def chained(self, records: Records, key: str | None) -> Records:
         """Make chain and hashes anew; signed by ``today``'s key, an ``own`` one, by ``none``, or as it was: None."""
 
+    @abstractmethod
     def is_believed(self, way: str) -> bool:
         """Return what its own verifier says."""
 
@@ -61,7 +69,7 @@ def place_of(peer: Peer, records: Records, number: int) -> int:
     return next(at for at, record in enumerate(records) if peer.text(record) == f"payment {number}")
 
 
-class Halo:
+class Halo(Peer):
     """halo-record: a chain, no key, and a witness that keeps counts and heads."""
 
     name = "halo-record"
@@ -101,7 +109,7 @@ class Halo:
     def chained(self, records: Records, key: str | None) -> Records:
         from halo_record import GENESIS_PREV, compute_hash
 
-        previous, made = GENESIS_PREV, []
+        previous, made = GENESIS_PREV, Records()
         for record in records:
             fields = json.loads(json.dumps(record))
             fields["integrity"]["prev_hash"] = previous
@@ -120,7 +128,7 @@ class Halo:
         return verify_completeness(lines_of(self.file), kept, expected_subject="acme")["ok"] is not False
 
 
-class Mnestiq:
+class Mnestiq(Peer):
     """mnestiq: a chain, signed checkpoints in the file, and a head that is kept elsewhere."""
 
     name = "mnestiq"
@@ -157,20 +165,17 @@ class Mnestiq:
     def changed(self, record: dict[str, Any]) -> dict[str, Any]:
         return {**record, "attributes": {**record["attributes"], "message": "payment 999"}}
 
-    def added(self, record: dict[str, Any]) -> dict[str, Any]:
-        return self.changed(record)
-
     def chained(self, records: Records, key: str | None) -> Records:
         from mnestiq.hashing import GENESIS_HASH, record_hash
 
-        previous, made, pending = GENESIS_HASH, [], []
+        previous, made, pending = GENESIS_HASH, Records(), Records()
         for record in records:
             if record["kind"] == "checkpoint" and (key == "none" or not pending):
                 continue
             fields = {**record, "seq": len(made), "prev_hash": previous}
             if record["kind"] == "checkpoint":
                 self._sign(fields, pending, key)
-                pending = []
+                pending = Records()
             fields["record_hash"] = previous = record_hash(fields)
             made.append(fields)
             if record["kind"] != "checkpoint":
@@ -209,7 +214,7 @@ class Mnestiq:
         return bool(verify_file(self.file, keys, head).ok)
 
 
-class Auditrail:
+class Auditrail(Peer):
     """auditrail: a chain in which each record is signed, and anchors that a witness keeps."""
 
     name = "auditrail"
@@ -242,13 +247,10 @@ class Auditrail:
     def changed(self, record: dict[str, Any]) -> dict[str, Any]:
         return {**record, "tool": "payment 999"}
 
-    def added(self, record: dict[str, Any]) -> dict[str, Any]:
-        return self.changed(record)
-
     def chained(self, records: Records, key: str | None) -> Records:
         from auditrail.ledger import GENESIS_HASH, TAG_RECORD, record_hash
 
-        previous, made = GENESIS_HASH, []
+        previous, made = GENESIS_HASH, Records()
         for record in records:
             fields = {**record, "seq": len(made), "prev_hash": previous}
             signature = fields.pop("sig", None)
@@ -276,7 +278,7 @@ class Auditrail:
         return bool(found["status"] == "OK" and found["records"])
 
 
-PEERS: tuple[Callable[[Path], Peer], ...] = (Halo, Mnestiq, Auditrail)
+PEERS: tuple[type[Peer], ...] = (Halo, Mnestiq, Auditrail)
 
 
 def attacked(peer: Peer, attack: str) -> None:
@@ -315,7 +317,7 @@ def attacked(peer: Peer, attack: str) -> None:
 SIGNED = ("rewrite", "rewrite-newer", "cut-sign", "add")
 
 
-def sees(make: Callable[[Path], Peer], root: Path, attack: str | None) -> str:
+def sees(make: type[Peer], root: Path, attack: str | None) -> str:
     """Return the least that the verifier of a peer needs in order to see an attack."""
     peer = make(root)
     if attack is not None:
@@ -329,11 +331,11 @@ def least(results: Sequence[str]) -> str:
     return next((way for way, word in ways if word == CAUGHT), UNSEEN)
 
 
-def is_there(make: Any) -> bool:
+def is_there(make: type[Peer]) -> bool:
     return find_spec(make.module) is not None
 
 
-def heading(make: Any) -> str:
+def heading(make: type[Peer]) -> str:
     try:
         return f"{make.name} {version(make.name)}"
     except PackageNotFoundError:

@@ -39,6 +39,7 @@ _SCRIPTS = (
     "model",
     "known",
     "signed",
+    "kept",
     "overview",
     "timeline",
     "channels",

@@ -12,7 +12,11 @@ function signerFact(state) {
       "odd",
       "question",
       "Not signed",
-      h("p", {}, "Who wrote these records is not known from this file: who can write to the log can write all of it anew."),
+      h(
+        "p",
+        {},
+        "Who wrote these records is not known from this file: who can write to the log can write all of it anew.",
+      ),
     );
   return state.signer;
 }
@@ -45,7 +49,13 @@ async function checkSigned(state, progress) {
 }
 
 function showClimbing(state, done) {
-  fact(state.signer, SIGNER, "open", "open", `Building the tree of ${count(done)} of ${plural(state.records.length, "record")}`);
+  fact(
+    state.signer,
+    SIGNER,
+    "open",
+    "open",
+    `Building the tree of ${count(done)} of ${plural(state.records.length, "record")}`,
+  );
 }
 
 async function climb(state, signing, part, progress) {
@@ -99,14 +109,17 @@ function verdictOf(state, signing) {
   if (signing.signature === "forged") return ["bad", "failed", "The signature does not hold"];
   if (signing.signature === "foreign") return ["bad", "failed", `Not signed by ${whose}`];
   if (signing.signature === "unable") return ["odd", "question", `Not checked here: ${signing.why}`];
-  if (signing.signature === "none") return ["odd", "question", "To be checked by you: with the verifier key of the log"];
+  if (signing.signature === "none")
+    return ["odd", "question", "To be checked by you: with the verifier key of the log"];
   if (signing.isMet === null) return ["odd", "question", "Signed; which records that is over cannot be computed"];
   const { under, late } = countsOf(state);
   if (!under) return ["odd", "question", "The log is signed, and no record in this file is under the signature"];
   return [
     "good",
     "ok",
-    late ? `Signed: ${count(under)} of ${plural(under + late, "record")}, by ${whose}` : `Signed: ${plural(under, "record")}, by ${whose}`,
+    late
+      ? `Signed: ${count(under)} of ${plural(under + late, "record")}, by ${whose}`
+      : `Signed: ${plural(under, "record")}, by ${whose}`,
   ];
 }
 
@@ -151,9 +164,17 @@ function signatureStep(signing) {
     return step(id, "good", `The signature of the checkpoint holds: Ed25519, by ${line(nameOf(signing.by))}${handed}.`);
   }
   if (signing.signature === "forged")
-    return step(id, "bad", `The signature that is said to be by ${said} is not one over this checkpoint: one of them was changed.`);
+    return step(
+      id,
+      "bad",
+      `The signature that is said to be by ${said} is not one over this checkpoint: one of them was changed.`,
+    );
   if (signing.signature === "foreign")
-    return step(id, "bad", `The checkpoint is signed by ${said}, and by no key that ${line(nameOf(signing.key))} handed over to.`);
+    return step(
+      id,
+      "bad",
+      `The checkpoint is signed by ${said}, and by no key that ${line(nameOf(signing.key))} handed over to.`,
+    );
   if (signing.signature === "unable")
     return step(
       id,
@@ -170,12 +191,22 @@ function treeStep(state, signing) {
   if (signing.isMet === null && !globalThis.crypto?.subtle)
     return step(id, "odd", "The tree of the records was not computed here.");
   if (signing.isMet === null)
-    return step(id, "odd", "Which records are under it was not computed: the log has lost hashes of records that it does not keep.");
+    return step(
+      id,
+      "odd",
+      "Which records are under it was not computed: the log has lost hashes of records that it does not keep.",
+    );
   const own = plural(signing.tree.places.length, "record");
   const others = signing.tree.taken / HASH_BYTES;
-  const from = others ? `${own} here and ${count(others)} ${others === 1 ? "hash" : "hashes"} of others` : `${own} here`;
+  const from = others
+    ? `${own} here and ${count(others)} ${others === 1 ? "hash" : "hashes"} of others`
+    : `${own} here`;
   if (signing.isMet)
-    return step(id, "good", `${from} yield the root that the checkpoint names: each is under it at its place, to the byte.`);
+    return step(
+      id,
+      "good",
+      `${from} yield the root that the checkpoint names: each is under it at its place, to the byte.`,
+    );
   const first = state.found?.first;
   const why = first
     ? h(
@@ -223,121 +254,31 @@ function checkpointFacts(signing) {
   );
 }
 
-/** What a reader brings: a key, and files that were kept. */
-function keyForm(state, signing) {
-  const answer = h("p", { class: "answer", role: "status", id: "signer-answer" });
-  const say = (look, text) => {
-    answer.className = `answer ${look}`;
-    answer.textContent = text;
-  };
-  const field = h("input", {
-    "aria-label": "The verifier key that you trust",
-    placeholder: "Paste the verifier key that you were given",
-    spellcheck: "false",
-    autocomplete: "off",
-    id: "own-key",
-  });
-  const take = async () => {
-    try {
-      const key = await keyOf(field.value);
-      Object.assign(signing, { key, isOwn: true });
-      await judge(signing);
-      showSigned(state);
-    } catch (error) {
-      say("odd", `${error.message}.`);
-    }
-  };
-  field.addEventListener("keydown", (event) => event.key === "Enter" && take());
-  const file = h("input", { type: "file", class: "away", id: "own-file", "aria-label": "A proof or a checkpoint that you keep" });
-  const read = async (given) => {
-    if (!given) return;
-    if (given.size > 1_048_576) return say("odd", "That file is too large for a proof or a checkpoint.");
-    try {
-      say(...(await compared(state, signing, await given.text())));
-    } catch (error) {
-      if (!(error instanceof NotIt || error instanceof NotHere)) throw error;
-      say("odd", `${error.message}.`);
-    }
-  };
-  file.addEventListener("change", () => read(file.files[0]).finally(() => (file.value = "")));
-  const form = h(
-    "div",
-    { class: "brought" },
-    h("div", { class: "compare" }, field, button("Check", take)),
-    h(
-      "div",
-      { class: "drop" },
-      "Drop a ",
-      h("code", {}, ".tlog-proof"),
-      " or a checkpoint that you keep here, or ",
-      h("button", { class: "link", type: "button", onclick: () => file.click() }, "open one"),
-      file,
-    ),
-    answer,
-  );
-  form.addEventListener("dragover", (event) => event.preventDefault());
-  form.addEventListener("drop", (event) => {
-    event.preventDefault();
-    read(event.dataTransfer.files[0]);
-  });
-  return form;
-}
-
-/** What a file that a reader keeps says beside the records: the look of the answer, and the answer. */
-async function compared(state, signing, content) {
-  if (!signing.tree) throw new NotIt("The tree of the records could not be computed, so that nothing is compared with it");
-  if (content.startsWith(PROOF)) return comparedProof(state, signing, proofOf(content));
-  const note = noteOf(content);
-  const checkpoint = checkpointOf(note.text);
-  const who = await signedWords(signing, note, checkpoint);
-  if (checkpoint.origin !== signing.checkpoint.origin) return ["bad", `That is a checkpoint of another log, ${line(checkpoint.origin)}.`];
-  const root = checkpoint.size === signing.tree.size ? signing.checkpoint.root : await signing.tree.rootOf(checkpoint.size);
-  if (root === null)
-    return ["odd", `It is over ${plural(checkpoint.size, "record")}, and not all of them are in this file: hubwire verify --since-checkpoint compares it.`];
-  if (!isSame(root, checkpoint.root))
-    return ["bad", `Another log, or a changed one: its first ${plural(checkpoint.size, "record")} are not those of the checkpoint that you keep.`];
-  return ["", `The first ${plural(checkpoint.size, "record")} are those of the checkpoint that you keep. ${who}`];
-}
-
-async function comparedProof(state, signing, proof) {
-  const checkpoint = checkpointOf(proof.note.text);
-  const record = state.records.find((each) => each.index === proof.index);
-  const text = proof.extra ?? (record && !record.isRedacted ? record.text : null);
-  if (text === null) return ["odd", `The proof has no record in it, and record ${count(proof.index)} is not in this file as it is in the log.`];
-  const leaf = await sha256(LEAF, text);
-  if (!(await isIncluded(leaf, proof.index, checkpoint.size, checkpoint.root, proof.hashes)))
-    return ["bad", `The proof does not hold: this is not record ${count(proof.index)} of the ${count(checkpoint.size)} that it speaks of.`];
-  const who = await signedWords(signing, proof.note, checkpoint);
-  if (!record) return ["", `The proof holds for record ${count(proof.index)}, which is not in this file. ${who}`];
-  if (!record.isRedacted && !isSame(record.text, text))
-    return ["bad", `The proof holds, and record ${count(proof.index)} in this file is another one: this file or that log was changed. ${who}`];
-  return ["", `The proof holds, and record ${count(proof.index)} in this file is the same, to the byte. ${who}`];
-}
-
-async function signedWords(signing, note, checkpoint) {
-  if (!signing.key) return "Its signature was not checked: give the key.";
-  try {
-    const by = await signerOf(note, checkpoint, signing.keys ?? [{ begin: 0, key: signing.key }]);
-    if (by) return `It is signed by ${line(nameOf(by))}.`;
-  } catch (error) {
-    if (error instanceof NotHere) return "Its signature was not checked: this browser cannot.";
-    throw error;
-  }
-  throw new NotIt("Its signature is not one of that key");
-}
-
 /** What this verdict does not speak of. */
 function leftOut(state, signing) {
   const { late, place, under } = countsOf(state);
   const others = signing.checkpoint && signing.tree ? signing.checkpoint.size - under : 0;
   const rows = [
     others > 0 && signing.isMet ? `the text of ${plural(others, "record")} of the log: not in this file` : null,
-    place ? `the text of ${plural(place, "record")} that ${place === 1 ? "was" : "were"} redacted for this file: only the place is shown` : null,
-    late && signing.isMet !== null ? `${plural(late, "record")} that came after the checkpoint: not signed when the file was made` : null,
+    place
+      ? `the text of ${plural(place, "record")} that ${place === 1 ? "was" : "were"} redacted for this file: only the place is shown`
+      : null,
+    late && signing.isMet !== null
+      ? `${plural(late, "record")} that came after the checkpoint: not signed when the file was made`
+      : null,
     "whether the owner of the key wrote it all anew: only a checkpoint that is kept elsewhere, or a witness, shows that",
     "whether what was never recorded happened",
   ];
-  return h("div", { class: "left-out" }, h("b", {}, "Not looked at"), h("ul", {}, rows.filter(Boolean).map((row) => h("li", {}, row))));
+  return h(
+    "div",
+    { class: "left-out" },
+    h("b", {}, "Not looked at"),
+    h(
+      "ul",
+      {},
+      rows.filter(Boolean).map((row) => h("li", {}, row)),
+    ),
+  );
 }
 
 /** What is known of one record, for its own view; and the proof of it, to be kept. */
@@ -349,7 +290,10 @@ function signedRow(state, record) {
     wrong: "not shown: the records do not yield the root that was signed",
   }[record.signed];
   if (!words) return null;
-  const save = record.signed === "in" ? h("button", { class: "link", type: "button", onclick: () => saveProof(state, record) }, "Save its proof") : null;
+  const save =
+    record.signed === "in"
+      ? h("button", { class: "link", type: "button", onclick: () => saveProof(state, record) }, "Save its proof")
+      : null;
   return h("span", { class: record.signed === "wrong" ? "bad" : "" }, words, save ? ". " : "", save);
 }
 

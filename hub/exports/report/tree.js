@@ -112,7 +112,12 @@ const PROOF = "c2sp.org/tlog-proof@v1";
 
 /** The text of a C2SP tlog-proof for one record, which other tools check. */
 function proofText(record, tree, note) {
-  const rows = [PROOF, `extra ${base64Of(record.text)}`, `index ${record.index}`, ...tree.inclusion(record.index).map(base64Of)];
+  const rows = [
+    PROOF,
+    `extra ${base64Of(record.text)}`,
+    `index ${record.index}`,
+    ...tree.inclusion(record.index).map(base64Of),
+  ];
   return `${rows.join("\n")}\n\n${note.content}`;
 }
 
