@@ -314,7 +314,7 @@ async def emit(directory: Path, calls: list[int]) -> None:
         channel = await hub.channels.open([a, b])
         await channel.post(a, "hello")
         for number in calls:
-            about = {"tool": "t", "call_id": f"c{number}", "channel_id": channel.id}
+            about: dict[str, Any] = {"tool": "t", "call_id": f"c{number}", "channel_id": channel.id}
             await hub.emit(ToolCalled(arguments={"n": number}, **about))
             await hub.emit(ToolCompleted(result=number, **about))
     await store.aclose()
