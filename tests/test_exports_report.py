@@ -322,7 +322,7 @@ def test_what_recorders_do_not_see_is_said(reader: Reader) -> None:
     }
     covered = {"kind": "recording.covered", "runtime": evil, "version": [], "hidden": ["what a tool does", evil]}
     odd = {"kind": "recording.covered", "runtime": 7, "hidden": "all"}
-    given = {0: opened, 1: covered, 2: covered, 3: odd}
+    given: dict[int, dict[str, Any]] = {0: opened, 1: covered, 2: covered, 3: odd}
     reader.open(report(chained(10, lambda index: given.get(index) or said(index)), redactor=None))
     told = reader.fact("completeness")
     assert "redaction 1 does not see prose" in told
