@@ -131,11 +131,14 @@ def test_two_that_cannot_be_read_exit_with_2(tmp_path: Path, capsys: pytest.Capt
     bad = tmp_path / "bad.json"
     bad.write_text('{"a": ')
     odd = written(tmp_path / "odd.json", {"a": 1})
+    empty = tmp_path / "empty.json"
+    empty.write_text("")
     for store, against in (
         (tmp_path / "nowhere", chat),
         (tmp_path / "data", tmp_path / "nowhere.json"),
         (tmp_path / "data", bad),
         (tmp_path / "data", odd),
+        (tmp_path / "data", empty),
         (tmp_path / "data", tmp_path),
     ):
         code, out, err = run(capsys, "grade", store, "--against", against)
@@ -314,7 +317,7 @@ async def emit(directory: Path, calls: list[int]) -> None:
         channel = await hub.channels.open([a, b])
         await channel.post(a, "hello")
         for number in calls:
-            about = {"tool": "t", "call_id": f"c{number}", "channel_id": channel.id}
+            about: dict[str, Any] = {"tool": "t", "call_id": f"c{number}", "channel_id": channel.id}
             await hub.emit(ToolCalled(arguments={"n": number}, **about))
             await hub.emit(ToolCompleted(result=number, **about))
     await store.aclose()

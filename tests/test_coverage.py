@@ -136,7 +136,8 @@ async def test_many_sources_are_bounded() -> None:
 def test_a_coverage_comes_back_from_a_record() -> None:
     assert Coverage.from_fields(json.loads(json.dumps(OWN.to_fields()))) == OWN
     assert Coverage.from_fields({"source": "x"}) == Coverage(source="x")
-    for wrong in (None, 1, "x", [], {}, {"source": ""}, {"source": "x", "captured": "abc"}, {"source": "x" * 501}):
+    odd: list[Any] = [None, 1, "x", [], {}, {"source": ""}, {"source": "x", "captured": "abc"}, {"source": "x" * 501}]
+    for wrong in odd:
         assert Coverage.from_fields(wrong) is None
 
 

@@ -260,6 +260,22 @@ def test_a_log_without_a_chain_proves_nothing(reader: Reader) -> None:
     assert "there is no head to compare" in reader.fact("completeness")
 
 
+def test_what_recorders_do_not_see_is_said(reader: Reader) -> None:
+    evil = "<img src=x onerror=alert(1)>\u202e"
+    opened = {
+        "kind": "log.opened",
+        "coverage": [{"source": "redaction", "version": "1", "hidden": ["prose", 1, None]}, 7],
+    }
+    covered = {"kind": "recording.covered", "runtime": evil, "version": [], "hidden": ["what a tool does", evil]}
+    odd = {"kind": "recording.covered", "runtime": 7, "hidden": "all"}
+    given: dict[int, dict[str, Any]] = {0: opened, 1: covered, 2: covered, 3: odd}
+    reader.open(report(chained(10, lambda index: given.get(index) or said(index)), redactor=None))
+    told = reader.fact("completeness")
+    assert "redaction 1 does not see prose" in told
+    assert told.count("does not see") == 2
+    assert "does not see what a tool does, <img" in told
+
+
 def test_a_log_that_was_pruned_says_where_it_begins(reader: Reader) -> None:
     before = chained(30, said)[9].chain
     pruned = {"kind": "log.pruned", "first": 10, "chain": before, "promise": {}, "last_seq": 9}

@@ -228,6 +228,7 @@ def test_checkpoints_are_found_by_their_ids() -> None:
     log = [{"kind": "langgraph.checkpoint.saved", "data": {"checkpoint_id": "c1"}, "seq": 1}]
     found = of(log, [Deed("checkpoint", id="c1"), Deed("checkpoint", id="c2")])
     assert ids(found.missing) == ["c2"]
+    assert ids(of(log, [Deed("checkpoint", id="c3")]).missing) == ["c3"]
 
 
 def test_words_are_found_in_every_form() -> None:

@@ -81,6 +81,9 @@ LATER = {
     "hubwire.redaction",  # and RE2, with the first listener or hub that redacts, or the first line of the log
     "re2",
     "hubwire.exports",
+    "hubwire.grading",
+    "hubwire.coverage",
+    "hubwire.outbound",
     "duckdb",
     "hubwire.thread",
     "hubwire._tenant",  # and what is below it, with the first tenant

@@ -56,10 +56,12 @@ def grade(target: str, wanted: Wanted, *, as_json: bool = False, raw: bool = Fal
         failure = CommandFailed(str(error))
         failure.exit_code = _UNREADABLE
         raise failure from error
+    if not told.deeds:
+        failure = CommandFailed(f"{wanted.against} says of nothing that it was done, so nothing was compared")
+        failure.exit_code = _UNREADABLE
+        raise failure
     found = graded(deeds, told.deeds)
     notes = (*found.not_compared, *told.notes)
-    if not told.deeds:
-        notes = (f"{wanted.against} says of nothing that it was done", *notes)
     printer = _Printer(found, Redactor.shared() if not raw else None)
     if as_json:
         say(json.dumps(_as_json(found, told, notes, path, printer)))
@@ -182,8 +184,6 @@ class _Printer:
         found, paint = self._found, self._paint
         told = sum(tally.told for tally in found.tallies.values())
         if found.is_complete:
-            return (
-                paint.green(f"all {plural(told, 'deed')} of the record are in the log") if told else "nothing to find"
-            )
+            return paint.green(f"all {plural(told, 'deed')} of the record are in the log")
         lacking = f"{len(found.missing):,} of {plural(told, 'deed')} of the record are missing in the log"
         return paint.red(f"{lacking}, {len(found.different):,} differ")

@@ -83,8 +83,8 @@ class _Pairing:
         self._by(lambda deed: (deed.id, deed.name, deed.group) if deed.id else None, as_in_log=True)
         self._by(lambda deed: (deed.id, deed.name) if deed.id else None)
         self._by(lambda deed: deed.id or None)
-        ids_are_shared = bool(self._pairs)
-        # A log gives an id of its own to what has none: there, an id says nothing.
+        # A log gives an id of its own to what has none: there, an id says nothing. A checkpoint is nothing but its id.
+        ids_are_shared = bool(self._pairs) or any(deed.what == "checkpoint" for deed in self._told[:1])
         self._needs_no_id = ids_are_shared
         self._by(lambda deed: (deed.name, self._digest(deed)))
         self._in_part()

@@ -191,11 +191,32 @@ function showCompleteness(state) {
       notes.push(h("p", {}, `Records 0 to ${count(last.index)} are here, without a gap.`));
     }
   }
-  notes.push(headOf(state));
+  notes.push(headOf(state), ...declared(records));
   if (about.selection === null && records.length) {
     notes.push(h("p", { class: "dim" }, "That records after the last one were cut off, no log can show by itself."));
   }
   fact(state.completeness, label, look, sign, verdict, notes);
+}
+
+// What recorders and redactors say that they do not see, in the order in which they first said it.
+function declared(records) {
+  const said = new Map();
+  for (const { fields } of records) {
+    const given =
+      fields.kind === "recording.covered"
+        ? [{ ...fields, source: fields.runtime }]
+        : fields.kind === "log.opened" && Array.isArray(fields.coverage)
+          ? fields.coverage
+          : [];
+    for (const each of given) {
+      const hidden = Array.isArray(each?.hidden) ? each.hidden.filter((word) => typeof word === "string") : [];
+      const name = [each?.source, each?.version].filter((word) => typeof word === "string" && word).join(" ");
+      if (name && hidden.length && said.size < 100) said.set(name, hidden.join(", "));
+    }
+  }
+  return [...said].map(([name, hidden]) =>
+    h("p", { class: "declared" }, h("bdi", {}, line(name)), " does not see ", h("bdi", {}, line(hidden))),
+  );
 }
 
 function headOf(state) {
