@@ -23,7 +23,8 @@ from .tree import is_consistent
 __all__ = ("CheckpointWitness", "FunctionWitness", "StoreWitness", "WitnessPolicy", "WitnessRequest")
 
 _NAME_CHARS_MAX = 200
-_WITNESSES_MAX = 100
+_WITNESSES_MAX = 50
+"""A note has at most 100 signatures."""
 
 
 @attrs.frozen(eq=False, repr=False)
