@@ -382,7 +382,7 @@ def test_witnesses_that_cannot_be_are_refused() -> None:
         {"seconds_max": 0},
     ):
         with pytest.raises(ConfigurationError, match=next(iter(given))):
-            WitnessPolicy([double], **given)  # type: ignore[arg-type]
+            WitnessPolicy([double], **given)
 
 
 async def test_a_new_key_is_witnessed_like_the_old_one(tmp_path: Path) -> None:

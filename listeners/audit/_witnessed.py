@@ -19,7 +19,10 @@ __all__ = ("NO_WITNESSES", "TrustedWitnesses", "WitnessChecks", "witnesses_of")
 
 _WITNESSES_MAX = 100
 _REWRITTEN = "whether the holder of the key wrote it anew"
-_PUT_BACK = "whether all was put back to what it was then: the newest checkpoint that a witness has shows it (--since-checkpoint)"
+_PUT_BACK = (
+    "whether all was put back to what it was then: the newest checkpoint that a witness has shows it"
+    " (--since-checkpoint)"
+)
 
 
 @attrs.frozen
