@@ -370,6 +370,9 @@ def test_witnesses_that_cannot_be_are_refused() -> None:
     ):
         with pytest.raises(ConfigurationError, match=message):
             AuditLog(MemoryStore(), signer=LOG, witnesses=witnesses)  # type: ignore[arg-type]
+    for name in ("", "a\nb", "\x1b[31m", "x" * 201, None):
+        with pytest.raises(ConfigurationError, match="name is a line of text"):
+            WitnessPolicy([Double(agrees, name=name)])  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="give the log a signer"):
         AuditLog(MemoryStore(), witnesses=[double])
     for given in (
