@@ -265,6 +265,10 @@ MISBEHAVING: list[tuple[Behave, str]] = [
     (answering(plain("200 OK", AHEAD)), "more than an hour ahead"),
     (answering(plain("200 OK", GOOD.replace("A", "B"))), "no cosignature|without a cosignature"),
     (answering(plain("200 OK", f"\n{GOOD}")), "without a cosignature"),
+    (
+        answering(plain("200 OK", f"more\n\n{WITNESS.cosign(f'{signed(5).text}' + chr(10) + 'more' + chr(10), 5)}")),
+        "holds",
+    ),
     (answering(plain("200 OK", str(LOG.signature(signed(5).text.encode())))), "without a cosignature"),
     (answering(plain("409 Conflict", "")), "409 without a size"),
     (answering(plain("409 Conflict", "3\n")), "409 without a size"),
