@@ -13,7 +13,16 @@ import pytest
 from hubwire.cli import main
 from hubwire.errors import ConfigurationError, ProofInvalid, TimestampFailed
 from hubwire.listeners.audit import AuditLog, Outcome, examine
-from hubwire.proof import Checkpoint, KeySigner, Note, Timestamper, WitnessKey, check_timestamp
+from hubwire.proof import (
+    Checkpoint,
+    KeySigner,
+    Note,
+    NoteSignature,
+    Timestamper,
+    WitnessKey,
+    WitnessRequest,
+    check_timestamp,
+)
 from hubwire.proof.timestamps import stamped_text
 from hubwire.stores import FileStore, MemoryStore
 from support import until
@@ -22,6 +31,7 @@ from support.tsa import answer_of, authority, make_authority
 pytest.importorskip("rfc3161_client")
 
 LOG = KeySigner.new("example.org/hub/audit")
+WITNESS = WitnessKey.new("witness.example.org")
 SIZE = 4
 
 
@@ -75,9 +85,57 @@ async def test_the_last_checkpoint_is_stamped_and_openssl_agrees(
     assert found.signer.outcome is Outcome.FAILS
     await store.aclose()
     folder = tmp_path / "data" / "audit" / "checkpoints"
-    words = ["openssl", "ts", "-verify", "-data", f"{SIZE:020}", "-in", f"{SIZE:020}.tsr", "-CAfile", tsa / "root.pem"]
+    words = [
+        "openssl",
+        "ts",
+        "-verify",
+        "-data",
+        f"{SIZE:020}",
+        "-in",
+        f"{SIZE:020}.tsr",
+        "-CAfile",
+        str(tsa / "root.pem"),
+    ]
     done = await anyio.to_thread.run_sync(lambda: subprocess.run(words, cwd=folder, capture_output=True, check=False))
     assert b"Verification: OK" in done.stdout + done.stderr
+
+
+class Cosigner:
+    name, vkey = WITNESS.vkey.name, WITNESS.vkey
+
+    async def witness(self, request: WitnessRequest) -> NoteSignature:
+        return WITNESS.cosign(request.checkpoint.text, 1_700_000_000)
+
+
+async def test_openssl_checks_a_checkpoint_that_was_cosigned(tsa: Path, url: str, tmp_path: Path) -> None:
+    """Over its first five lines, as the documentation has it."""
+    store, certificate = FileStore(tmp_path / "data"), await anyio.to_thread.run_sync(root, tsa)
+    audit = AuditLog(
+        store,
+        signer=LOG,
+        witnesses=[Cosigner()],
+        timestamper=Timestamper(url, certificate),
+        close_seconds_max=30,
+    )
+    await audit.append({"kind": "work.done"})
+    await audit.checkpoint()
+    await audit.witnessed()
+    await audit.aclose()
+    await store.aclose()
+    name = f"{2:020}"
+    script = f"head -n 5 {name} > stamped; openssl ts -verify -data stamped -in {name}.tsr -CAfile {tsa}/root.pem"
+    folder = tmp_path / "data" / "audit" / "checkpoints"
+    assert "witness.example.org" in await anyio.Path(folder / name).read_text()
+    done = await anyio.run_process(script, cwd=folder, check=False)
+    assert b"Verification: OK" in done.stdout + done.stderr
+    found = await examine(
+        FileStore(tmp_path / "data"),
+        vkey=LOG.vkey,
+        witnesses=[WITNESS.vkey],
+        timestamp_certificates=certificate,
+    )
+    assert found.holds
+    assert any(text.startswith("a timestamp: 2 records") for text in found.signer.looked_at)
 
 
 def test_what_witnesses_add_later_is_not_stamped() -> None:
@@ -142,7 +200,7 @@ def test_an_old_response_is_not_taken_for_a_new_one(tsa: Path) -> None:
     first, second = request(), request()
     answer = answer_of(tsa, first.as_bytes())
     roots = certificates_of("test", [root(tsa)])
-    assert checked(answer, b"x", roots, first.nonce)
+    assert checked(answer, b"x", roots, first.nonce).authority == "CN=Authority of time tsa"
     with pytest.raises(ProofInvalid):
         checked(answer, b"x", roots, second.nonce)
 

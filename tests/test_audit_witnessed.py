@@ -370,6 +370,9 @@ def test_witnesses_that_cannot_be_are_refused() -> None:
     ):
         with pytest.raises(ConfigurationError, match=message):
             AuditLog(MemoryStore(), signer=LOG, witnesses=witnesses)  # type: ignore[arg-type]
+    for name in ("", "a\nb", "\x1b[31m", "x" * 201, None):
+        with pytest.raises(ConfigurationError, match="name is a line of text"):
+            WitnessPolicy([Double(agrees, name=name)])  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="give the log a signer"):
         AuditLog(MemoryStore(), witnesses=[double])
     for given in (
@@ -382,4 +385,87 @@ def test_witnesses_that_cannot_be_are_refused() -> None:
         {"seconds_max": 0},
     ):
         with pytest.raises(ConfigurationError, match=next(iter(given))):
-            WitnessPolicy([double], **given)  # type: ignore[arg-type]
+            WitnessPolicy([double], **given)
+
+
+async def test_a_new_key_is_witnessed_like_the_old_one(tmp_path: Path) -> None:
+    """By a witness that was given both; one that was not says so, and the log goes on."""
+    new, store = KeySigner.new(NAME), MemoryStore()
+    server = await anyio.to_thread.run_sync(
+        lambda: WitnessServer(WITNESS, tmp_path / "state", [LOG.vkey, new.vkey], begins=True)
+    )
+    async with server, served(tmp_path, name="other") as other:
+        witnesses = [
+            HttpWitness(server.url, WITNESS.vkey),
+            HttpWitness(other.url, WITNESS.vkey, name="not told of the new key"),
+        ]
+        audit = AuditLog(store, signer=LOG, witnesses=WitnessPolicy(witnesses, **QUICK))
+        await fill(audit, 5)
+        await audit.rotate_key(new)
+        await audit.witnessed()
+        await fill(audit, 5)
+        note = await audit.witnessed()
+        assert note.signed_by(new.vkey)
+        assert server.witness.logs == {NAME: size_of(note)}
+        await audit.aclose()
+        assert 0 < other.witness.logs[NAME] < size_of(note)
+        assert audit.witness_errors
+    found = await examine(store, vkey=LOG.vkey, witnesses=[WITNESS.vkey])
+    assert found.signer.outcome is Outcome.HOLDS
+
+
+async def test_restarts_go_on_where_the_witness_is(tmp_path: Path) -> None:
+    """A client that knows nothing asks what was seen, and proves from there."""
+    store = FileStore(tmp_path / "data")
+    async with served(tmp_path) as server:
+        for _ in range(4):
+            policy = WitnessPolicy([HttpWitness(server.url, server.vkey)], **QUICK)
+            async with Hub(store, listeners=[AuditLog(store, signer=LOG, witnesses=policy)]) as hub:
+                await hub.agents.register(f"agent-{server.witness.logs[NAME]}")
+            newest = Note.parse(await store.read("/audit/checkpoint"))
+            assert server.witness.logs[NAME] == size_of(newest)
+            assert cosignatures(newest, [server.vkey])
+    await store.aclose()
+
+
+async def test_the_health_of_a_hub_tells_of_an_outage() -> None:
+    store = MemoryStore()
+    policy = WitnessPolicy([Double(is_away)], grace_seconds=0.0, **QUICK)
+    audit = AuditLog(store, signer=LOG, witnesses=policy, checkpoint_seconds=0.0)
+    async with Hub(store, listeners=[audit]) as hub:
+        await hub.agents.register("a")
+        await until(lambda: audit.problem is not None)
+        assert "is not witnessed since" in str(hub.health())
+
+
+async def test_a_checkpoint_that_is_signed_again_keeps_its_cosignatures() -> None:
+    store, double = MemoryStore(), Double(agrees)
+    audit = AuditLog(store, signer=LOG, witnesses=WitnessPolicy([double], **QUICK), checkpoint_seconds=3600)
+    await fill(audit, 3)
+    note = await audit.witnessed()
+    for _ in range(3):
+        assert await audit.checkpoint() == note
+    assert Note.parse(await store.read("/audit/checkpoint")) == note
+    assert double.asked == [5]
+    await audit.aclose()
+    again = AuditLog(store, signer=LOG, witnesses=WitnessPolicy([double], **QUICK))
+    assert await again.checkpoint() == note
+    await again.witnessed()
+    await again.aclose()
+    last = Note.parse(await store.read("/audit/checkpoint"))
+    assert len(last.signatures) == len({each.key_id for each in last.signatures}) == 2
+
+
+@pytest.mark.slow
+async def test_a_hundred_thousand_records_leave_no_task_and_one_file_more() -> None:
+    store = MemoryStore()
+    policy = WitnessPolicy([Double(agrees)], **QUICK)
+    audit = AuditLog(store, signer=LOG, witnesses=policy, checkpoint_seconds=0.0, redactor=None)
+    for _ in range(100):
+        await fill(audit, 999)
+    await audit.aclose()
+    await asyncio.sleep(0.1)
+    assert [name for task in asyncio.all_tasks() if (name := task.get_name()).startswith("hubwire")] == []
+    assert "witnessed" in await store.list("/audit")
+    found = await examine(store, vkey=LOG.vkey, witnesses=[WITNESS.vkey])
+    assert found.signer.reason.endswith(f"and a witness has seen {found.records:,}")

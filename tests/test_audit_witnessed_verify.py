@@ -153,6 +153,20 @@ async def test_what_was_seen_before_the_state_is_not_a_fault() -> None:
     assert any("the 20 records that witnesses have seen were looked at before" in x for x in found.signer.not_looked_at)
 
 
+async def test_what_was_put_back_is_shown_by_the_witness_itself() -> None:
+    """An older copy has the cosignatures of its time: the verdict says so."""
+    newest, older = await seen(30), MemoryStore()
+    audit = AuditLog(older, signer=LOG, witnesses=[Cosigner(KEYS[0], 30)])
+    await audit.append({"kind": "work.done"})
+    await audit.witnessed()
+    await audit.aclose()
+    found = await judged(older, VKEYS[0])
+    assert found.signer.outcome is Outcome.HOLDS
+    assert any("put back to what it was then" in text for text in found.signer.not_looked_at)
+    found = await judged(older, VKEYS[0], expect_checkpoint=await newest.read("/audit/witnessed"))
+    assert found.completeness.outcome is Outcome.FAILS
+
+
 async def test_a_log_that_is_not_signed_is_not_witnessed() -> None:
     store = MemoryStore()
     audit = AuditLog(store)

@@ -20,6 +20,7 @@ import pytest
 from hubwire.cli import main
 from hubwire.errors import NotWitnessed
 from hubwire.listeners import AuditLog
+from hubwire.listeners.audit import Verification, examine
 from hubwire.proof import HttpWitness, KeySigner, VerifierKey, WitnessKey, WitnessPolicy
 from hubwire.stores import FileStore
 
@@ -175,3 +176,55 @@ async def _hammered(directory: Path, key: KeySigner, url: str, vkey: VerifierKey
     await audit.aclose()
     await store.aclose()
     return sizes
+
+
+CHILD = """
+import sys
+from pathlib import Path
+import anyio
+from hubwire.listeners import AuditLog
+from hubwire.listeners.audit import Verification, examine
+from hubwire.proof import HttpWitness, KeySigner, WitnessPolicy
+from hubwire.stores import FileStore
+
+async def main(url, vkey):
+    policy = WitnessPolicy([HttpWitness(url, vkey)], interval_seconds=0.0)
+    audit = AuditLog(FileStore("data"), signer=KeySigner.from_file("audit.key"), witnesses=policy, rotation=2000)
+    while True:
+        await audit.append({"kind": "note.taken"})
+        await audit.witnessed()
+        print(audit.head.records, flush=True)
+
+anyio.run(main, *sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+def test_a_kill_of_the_hub_never_leaves_it_behind_its_witness(tmp_path: Path) -> None:
+    """What a witness has seen is on the disk: the log goes on from it after each kill, and verifies."""
+    log, key = keys(tmp_path)
+    with served(tmp_path, "--log", log.vkey, "--begin") as (url, _):
+        for round_ in range(6):
+            child = subprocess.Popen(
+                [sys.executable, "-P", "-c", CHILD, url, str(key.vkey)],
+                cwd=tmp_path,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            assert child.stdout is not None
+            assert child.stderr is not None
+            assert child.stdout.readline(), child.stderr.read()
+            time.sleep(random.Random(round_).uniform(0, 0.4))
+            child.kill()
+            _, err = child.communicate()
+            assert "knows another history" not in err
+        anyio.run(witnessed, tmp_path / "data", log, url, key.vkey)
+    store = FileStore(tmp_path / "data")
+
+    async def judged() -> Verification:
+        return await examine(store, vkey=log.vkey, witnesses=[key.vkey])
+
+    found = anyio.run(judged)
+    assert found.holds
+    assert found.signer.reason.endswith(f"and a witness has seen {found.records:,}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -37,6 +38,7 @@ from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock
 from support import until
 from support.odd import ODD
+from support.tsa import openssl
 
 pytest.importorskip("cryptography")
 
@@ -179,7 +181,7 @@ Behave = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def behaving(behave: Behave) -> AsyncIterator[HttpWitness]:
+async def behaving(behave: Behave, *, secured: Any = None, trusted: Any = None) -> AsyncIterator[HttpWitness]:
     """A server that does as it is told, and a client of it that waits half a second."""
     tasks: set[asyncio.Task[None] | None] = set()
 
@@ -192,9 +194,11 @@ async def behaving(behave: Behave) -> AsyncIterator[HttpWitness]:
         finally:
             writer.transport.abort()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=secured)
     try:
-        yield HttpWitness(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", WITNESS.vkey, seconds_max=0.5)
+        url = f"{'http' if secured is None else 'https'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        seconds = 0.5 if secured is None else 20
+        yield HttpWitness(url, WITNESS.vkey, seconds_max=seconds, ssl_context=trusted)
     finally:
         server.close()
         for each in tasks:
@@ -261,6 +265,10 @@ MISBEHAVING: list[tuple[Behave, str]] = [
     (answering(plain("200 OK", AHEAD)), "more than an hour ahead"),
     (answering(plain("200 OK", GOOD.replace("A", "B"))), "no cosignature|without a cosignature"),
     (answering(plain("200 OK", f"\n{GOOD}")), "without a cosignature"),
+    (
+        answering(plain("200 OK", f"more\n\n{WITNESS.cosign(f'{signed(5).text}' + chr(10) + 'more' + chr(10), 5)}")),
+        "holds",
+    ),
     (answering(plain("200 OK", str(LOG.signature(signed(5).text.encode())))), "without a cosignature"),
     (answering(plain("409 Conflict", "")), "409 without a size"),
     (answering(plain("409 Conflict", "3\n")), "409 without a size"),
@@ -291,6 +299,25 @@ async def test_parts_and_strange_signatures_are_taken() -> None:
     content = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
     async with behaving(answering(content)) as witness:
         assert str(await witness.witness(request(5))) == GOOD
+
+
+def certified(directory: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Return what a server speaks TLS by, and what a client trusts it by."""
+    subject = ("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1")
+    key = ("-newkey", "rsa:2048", "-nodes", "-keyout", "s.key", "-out", "s.pem", "-days", "365")
+    openssl(directory, "req", "-x509", *key, *subject)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(directory / "s.pem", directory / "s.key")
+    return server, ssl.create_default_context(cafile=str(directory / "s.pem"))
+
+
+async def test_a_certificate_is_checked(tmp_path: Path) -> None:
+    server, trusted = await anyio.to_thread.run_sync(certified, tmp_path)
+    async with behaving(answering(plain("200 OK", GOOD)), secured=server, trusted=trusted) as witness:
+        assert str(await witness.witness(request(5))) == GOOD
+    async with behaving(answering(plain("200 OK", GOOD)), secured=server) as witness:
+        with pytest.raises(WitnessFailed, match=r"cannot be reached.*certificate verify failed"):
+            await witness.witness(request(5))
 
 
 # --- the server, and clients that mean no good ----------------------------------------------------------------------
@@ -458,6 +485,10 @@ async def test_a_log_that_changes_its_key_is_known_by_both(tmp_path: Path) -> No
         assert server.witness.logs == {NAME: 5}
 
 
+async def keep(_: str) -> None:
+    """Keep nothing."""
+
+
 @pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
 def test_odd_arguments_are_refused(odd: Any, tmp_path: Path) -> None:
     """Nothing is made then, and the error says what is wanted."""
@@ -471,7 +502,7 @@ def test_odd_arguments_are_refused(odd: Any, tmp_path: Path) -> None:
         lambda: WitnessPolicy(odd),
         lambda: WitnessPolicy([odd]),
         lambda: FunctionWitness(odd),
-        lambda: FunctionWitness(print, name=odd),
+        lambda: FunctionWitness(keep, name=odd),
         lambda: StoreWitness(odd),
         lambda: StoreWitness(MemoryStore(), odd),
         lambda: Witness(odd, tmp_path / "state"),

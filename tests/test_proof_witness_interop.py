@@ -62,7 +62,7 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(judge: Path, note: Note, log: VerifierKey, witness: VerifierKey) -> list[str]:
-    words = [judge, "open", str(log), str(witness)]
+    words = [str(judge), "open", str(log), str(witness)]
     done = subprocess.run(words, input=str(note), capture_output=True, text=True, check=False)
     return done.stdout.split() if done.returncode == 0 else []
 
@@ -80,7 +80,7 @@ def test_go_reads_our_cosignatures(judge: Path) -> None:
 @contextmanager
 def of_go(judge: Path, log: VerifierKey) -> Iterator[HttpWitness]:
     """A witness that is written in Go."""
-    words = [judge, "serve", "go.example.org/w", "07" * 32, str(log)]
+    words = [str(judge), "serve", "go.example.org/w", "07" * 32, str(log)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:

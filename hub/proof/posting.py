@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import suppress
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
 import attrs
 
 from .._values import Value
@@ -104,7 +106,9 @@ async def post(
 
 
 async def _exchanged(address: Address, path: str, body: bytes, content_type: str, bytes_max: int, ssl: Any) -> Answer:
-    secured = {"ssl": ssl if ssl is not None else True} if address.scheme == "https" else {}
+    secured = {}
+    if address.scheme == "https":
+        secured = {"ssl": ssl if ssl is not None else await anyio.to_thread.run_sync(_certified)}
     reader, writer = await asyncio.open_connection(address.host, address.port, limit=_HEAD_BYTES_MAX, **secured)
     try:
         writer.write(
@@ -120,6 +124,14 @@ async def _exchanged(address: Address, path: str, body: bytes, content_type: str
         return Answer(status, kind, await _body(reader, status, fields, bytes_max))
     finally:
         writer.transport.abort()
+
+
+@cache
+def _certified() -> Any:
+    """Return what checks certificates by the authorities of the system. Reading those would hold up the loop."""
+    from ssl import create_default_context  # noqa: PLC0415 - not every program speaks TLS
+
+    return create_default_context()
 
 
 async def _head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:

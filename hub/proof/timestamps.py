@@ -89,7 +89,7 @@ def _certificate(text: bytes, wanted: str) -> Any:
         raise ConfigurationError(f"{wanted}; one of them is damaged: {error!s:.200}") from error
 
 
-def check_timestamp(response: bytes, content: bytes, certificates: Iterable[str | bytes]) -> Timestamp:
+def check_timestamp(response: bytes, content: bytes, certificates: Iterable[str | bytes] | str | bytes) -> Timestamp:
     """Return the timestamp that an authority's response is, over just this content.
 
     ``certificates`` are PEM texts, which the reader has from elsewhere: the roots that its chain has to end in. They
@@ -135,7 +135,7 @@ class Timestamper:
     def __init__(
         self,
         url: str,
-        certificates: Iterable[str | bytes],
+        certificates: Iterable[str | bytes] | str | bytes,
         *,
         interval_seconds: float = 60.0,
         seconds_max: float = _SECONDS_MAX,

@@ -23,7 +23,8 @@ from .tree import is_consistent
 __all__ = ("CheckpointWitness", "FunctionWitness", "StoreWitness", "WitnessPolicy", "WitnessRequest")
 
 _NAME_CHARS_MAX = 200
-_WITNESSES_MAX = 100
+_WITNESSES_MAX = 50
+"""A note has at most 100 signatures."""
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -138,11 +139,11 @@ def _name_of(witness: Any, wanted: str) -> str:
         name, vkey = witness.name, witness.vkey
     except Exception as error:
         raise ConfigurationError(f"WitnessPolicy(): {wanted}, not of {type(witness).__name__}") from error
-    if not is_one or type(name) is not str or not name or not (vkey is None or type(vkey) is VerifierKey):
+    if not is_one or not (vkey is None or type(vkey) is VerifierKey):
         raise ConfigurationError(f"WitnessPolicy(): {wanted}, not of {type(witness).__name__}")
     if vkey is not None:
         as_witness_key(vkey)
-    return name
+    return checked_name(f"WitnessPolicy(): a {type(witness).__name__}", name)
 
 
 def checked_name(call: str, name: object) -> str:

@@ -318,6 +318,8 @@ class Signing:
         """
         async with self._one_by_one:
             await self._log.check()
+            if not self._log.is_open:
+                return with_cosignatures(note, signatures)  # it may be another's by now
             path, newest = self._log.path, self._note
             is_newest = newest is not None and newest.text == note.text
             files = [newest_path(path)] if is_newest else []

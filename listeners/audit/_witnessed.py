@@ -19,6 +19,10 @@ __all__ = ("NO_WITNESSES", "TrustedWitnesses", "WitnessChecks", "witnesses_of")
 
 _WITNESSES_MAX = 100
 _REWRITTEN = "whether the holder of the key wrote it anew"
+_PUT_BACK = (
+    "whether all was put back to what it was then: the newest checkpoint that a witness has shows it"
+    " (--since-checkpoint)"
+)
 
 
 @attrs.frozen
@@ -153,6 +157,7 @@ class WitnessChecks:
         if size < records:
             few = "too few witnesses have" if quorum > 1 else "no witness has"
             unknown.append(f"whether the records from {size:,} on were written anew: {few} seen them yet")
+        unknown.append(_PUT_BACK)
         reason = verdict.reason
         if verdict.outcome is Outcome.HOLDS:
             by = f"{quorum} of {len(self._trusted.keys)} witnesses have" if quorum > 1 else "a witness has"

@@ -56,7 +56,7 @@ async def verify(
     expect_checkpoint: Note | str | bytes | None = None,
     witnesses: Iterable[VerifierKey | str] = (),
     witness_quorum: int | None = None,
-    timestamp_certificates: Iterable[str | bytes] = (),
+    timestamp_certificates: Iterable[str | bytes] | str | bytes = (),
 ) -> Verification:
     """Examine a log, as :func:`examine` does; return what it holds if no verdict on it fails.
 
@@ -89,7 +89,7 @@ async def examine(
     expect_checkpoint: Note | str | bytes | None = None,
     witnesses: Iterable[VerifierKey | str] = (),
     witness_quorum: int | None = None,
-    timestamp_certificates: Iterable[str | bytes] = (),
+    timestamp_certificates: Iterable[str | bytes] | str | bytes = (),
     gap_seconds_max: float | None = None,
     all_faults: bool = False,
     state: VerifierState | None = None,
