@@ -111,6 +111,18 @@ async def test_who_knows_of_a_fork_is_told_and_not_refused(key: KeySigner, new: 
     assert later.state.forked == found.state.forked
 
 
+async def test_who_knows_what_was_before_a_fork_does_not_know_of_it(key: KeySigner, new: KeySigner) -> None:
+    store = MemoryStore()
+    await fill(store, range(10), key)
+    before = await store.read(CHECKPOINT)
+    old = await files_of(store)
+    await fill(store, range(10, 20), key)
+    for path in (FIRST, "/audit/clean"):
+        await store.write(path, old[path])
+    await fork(store, signer=new, reason="the disk was replaced")
+    assert failing(await examine(store, expect_checkpoint=before)) == ["completeness"]
+
+
 async def test_a_lost_key_is_a_fork_without_loss(key: KeySigner, new: KeySigner) -> None:
     """All records of the old checkpoint are there, and its signature still counts for them."""
     store = MemoryStore()
@@ -125,6 +137,21 @@ async def test_a_lost_key_is_a_fork_without_loss(key: KeySigner, new: KeySigner)
     # What says so is believed only where the old checkpoint is there, and is that of these records.
     await store.delete(f"/audit/checkpoints/{made.old.size:020}")
     assert failing(await examine(store, vkey=new.vkey)) == ["completeness"]
+
+
+async def test_a_checkpoint_that_was_not_put_aside_is_not_lost_by_a_fork(key: KeySigner, new: KeySigner) -> None:
+    """Its process was killed within the hour."""
+    store = MemoryStore()
+    audit = AuditLog(store, signer=key, checkpoint_seconds=600.0)
+    await audit.append({"kind": "work.done"})
+    await audit.checkpoint()
+    await audit.prove(await audit.append({"kind": "work.done"}))
+    assert len(await store.list("/audit/checkpoints")) == 1
+    killed = await store_with(await files_of(store))
+    made = await fork(killed, signer=new, reason="the key was lost")
+    assert (made.is_continuous, made.old.size) == (True, 3)
+    assert failing(await examine(killed, vkey=new.vkey)) == []
+    await audit.aclose()
 
 
 async def test_a_fork_may_follow_a_fork(key: KeySigner, new: KeySigner) -> None:
@@ -272,7 +299,7 @@ async def test_a_signer_that_fails_leaves_the_log_as_it_was(key: KeySigner, new:
 
 
 async def test_a_hub_starts_on_a_forked_log(key: KeySigner, new: KeySigner) -> None:
-    store = MemoryStore()
+    store, old = MemoryStore(), dict[str, bytes]()
     for number in range(2):
         async with Hub(store, listeners=[AuditLog(store, signer=key)]) as hub:
             await hub.agents.register(f"agent-{number}")

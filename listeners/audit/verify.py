@@ -312,6 +312,7 @@ class _Examination:
         self.findings.checks = checks
         self._contents.begin(state.records, is_whole=False)
         await self._signed.begin(state.records, state)
+        self._gaps.go_on(state.records, state.at, is_closed=state.is_closed)
         self._coverage.resume(state.promise, state.last_seq)
         try:
             await reader.seek_index(state.records)
