@@ -89,6 +89,8 @@ class HubStatistics(Value):
     """How often the clock was set back by more than an hour, and the time of events with it."""
     listeners_lost: int = 0
     """How many attachments were detached without being asked to, ever."""
+    listeners_dropped: int = 0
+    """How many events were dropped for listeners since the start, also for those that are detached now."""
     violations_waiting: int = 0
     """How many violations of expectations wait for a handler of the program's own."""
     listener_letters: DeadLetterStatistics | None = None
@@ -183,6 +185,7 @@ class Health:
             clock_failures=parts.clock.failures if isinstance(parts.clock, GuardedClock) else 0,
             clock_steps_back=pipeline.ingress.time.steps_back,
             listeners_lost=fanout.lost.count,
+            listeners_dropped=fanout.dropped_gone + sum(each.statistics().dropped for each in fanout.attachments),
             violations_waiting=len(parts.violation_handlers),
             listener_letters=fanout.letters.statistics(len(state.dead_letters)),
             withheld=0 if pipeline.ingress.redaction is None else pipeline.ingress.redaction.withheld,

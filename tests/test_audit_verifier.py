@@ -91,7 +91,7 @@ async def test_a_log_cut_before_it_was_signed_is_found(key: KeySigner) -> None:
 
 
 @pytest.mark.parametrize("is_signed", [False, True], ids=["unsigned", "signed"])
-async def test_a_log_pruned_past_a_state_is_not_blamed(key: KeySigner, is_signed: bool) -> None:  # noqa: FBT001
+async def test_a_log_pruned_past_a_state_is_not_blamed(key: KeySigner, is_signed: bool) -> None:
     signer, store = key if is_signed else None, MemoryStore()
     await fill(store, range(5), key=signer)
     state = await state_of(store)
@@ -190,7 +190,7 @@ async def test_a_checkpoint_that_cannot_be_compared_is_not_known(key: KeySigner)
 
 @pytest.mark.parametrize("is_gone", [False, True], ids=["older", "gone"])
 @pytest.mark.parametrize("known", ["archive", "state"])
-async def test_an_older_checkpoint_put_back_is_found(key: KeySigner, known: str, is_gone: bool) -> None:  # noqa: FBT001
+async def test_an_older_checkpoint_put_back_is_found(key: KeySigner, known: str, is_gone: bool) -> None:
     store = MemoryStore()
     await fill(store, range(10), key=key)
     old = await store.read_bytes("/audit/checkpoint")

@@ -20,6 +20,7 @@ from .._journal.history import Mark
 from .._journal.positions import Handled
 from ..errors import ConfigurationError, HubClosed
 from ..events import Event
+from ..ports import Clock
 from .adapted import Adapted
 from .cursor import Cursor
 from .duties import Departure, DutyRules, Tools, rules_of
@@ -91,6 +92,11 @@ class Attachment:
     def metadata(self) -> Mapping[Any, Any]:
         """What the program has said of it: ``attach(..., metadata={"team": "billing"})``. It is not for hubwire."""
         return MappingProxyType(self._settings.metadata)
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of the hub."""
+        return self._host.clock
 
     @property
     def tenant(self) -> str | None:

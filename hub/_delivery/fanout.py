@@ -57,6 +57,8 @@ class Fanout:
         self.letters: Letters = Letters(journal, clock, self.announcements)
         self.attachments: list[Attachment] = []
         self.lost: Lost = Lost(clock)
+        self.dropped_gone: int = 0
+        """How many events were dropped for listeners that are detached now."""
         self._required: list[Attachment] = []
         self._blocking: list[Attachment] = []
         self._ring = pipeline.ring
@@ -181,6 +183,7 @@ class Fanout:
         """Remove an attachment: neither the commit nor emitters wait for it any more."""
         if reason != DETACHED and self.pipeline.lifecycle.failure is None:
             self.lost.add(attachment, reason)
+        self.dropped_gone += attachment.statistics().dropped
         for attachments in (self.attachments, self._required, self._blocking):
             if attachment in attachments:
                 attachments.remove(attachment)

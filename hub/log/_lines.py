@@ -29,6 +29,8 @@ OWN_KINDS = frozenset(
         "log.held",
         "log.released",
         "log.key_rotated",
+        "log.heartbeat",
+        "log.forked",
         _BATCH_BEGUN,
     }
 )

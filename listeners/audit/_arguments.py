@@ -10,9 +10,11 @@ from hubwire.log import Rotation
 from hubwire.ports import KnowledgeStore
 from hubwire.text_store import TextStore, as_knowledge_store
 
-__all__ = ("flag", "function", "rotation_of", "seconds", "store_for", "words")
+__all__ = ("flag", "function", "heartbeat_of", "rotation_of", "seconds", "store_for", "words")
 
 _STORE_METHODS = ("read", "read_range", "write", "append", "list", "exists", "delete", "on_change")
+
+_HEARTBEAT_SECONDS = (1, 604_800)
 
 _WORDS_MAX = 1000
 """Of a reason or a name: it is one field of a line, and of a file that is read before each pruning."""
@@ -71,6 +73,18 @@ def seconds(name: str, value: Any) -> float:
     """Return a time in seconds."""
     if type(value) not in (int, float) or not 0 <= value < math.inf:
         raise ConfigurationError(f"{name} is a number of seconds, 0 or more, not {value!r:.80}")
+    return float(value)
+
+
+def heartbeat_of(value: Any) -> float | None:
+    """Return how many seconds are between two heartbeats; None: there is none."""
+    if value is None:
+        return None
+    if type(value) not in (int, float) or not _HEARTBEAT_SECONDS[0] <= value <= _HEARTBEAT_SECONDS[1]:
+        raise ConfigurationError(
+            "heartbeat_seconds is a number of seconds from 1 to 604,800, a week, or None for no heartbeat, not"
+            f" {value!r:.80}"
+        )
     return float(value)
 
 

@@ -83,8 +83,8 @@ async def goes_on_from(store: KnowledgeStore, path: str, old: Checkpoint, tree: 
                 is_met = anew.root() == old.root
     if anew.size != size or anew.root() != root:
         raise LogDamaged(
-            f"the first {size} records of the log {path} are not those that were there when it was verified last: one of"
-            " them was changed; restore it from a copy",
+            f"the first {size} records of the log {path} are not those that were there when it was verified last: one"
+            " of them was changed; restore it from a copy",
             path=path,
         )
     return is_met

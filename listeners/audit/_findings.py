@@ -9,6 +9,7 @@ from ._asked import Asked
 from ._beside import Blobs, EndMarker, JournalBeside
 from ._earlier import ReadAgain
 from ._gaps import Gaps
+from ._heartbeats import Heartbeats
 from ._promise import Coverage
 from ._records import RecordChecks
 from ._signed import SignedChecks
@@ -60,6 +61,7 @@ class Findings:
         self.segments: list[int] = []
         self.checks = RecordChecks(path, 0)
         self.anchors = Anchors(path, 0)
+        self.heartbeats = Heartbeats(path)
         self.unfinished_bytes: int = 0
         """What follows the last line feed."""
         self.unexplained: list[str] = []
@@ -292,8 +294,9 @@ class Findings:
                 f"the log {path} has {_plural(records, 'record')}, and a checkpoint of it speaks of {claimed}: the end"
                 " was cut off, or it was restored from an older copy"
             )
-        if self._signed.rolled_back is not None:
-            faults.add(self._signed.rolled_back)
+        rolled_back = self._signed.rolled_back or self.heartbeats.behind(self._signed.newest_claimed)
+        if rolled_back is not None:
+            faults.add(rolled_back)
         for fault in self._gaps.faults:
             faults.add(fault)
         if journal is not None and journal.ahead and journal.is_closed and self._is_closed:
@@ -359,6 +362,8 @@ class Findings:
             seen.append(f"the expected head, at {_plural(self._expected.records, 'record')}")
         if expect_records is not None:
             seen.append(f"the expected number of records, {expect_records:,}")
+        if self._gaps.is_asked:
+            seen.append(f"{self._gaps}; {_plural(self.heartbeats.count, 'heartbeat')} among them")
         return seen
 
     def _unseen_of_end(self, witnesses: list[str]) -> list[str]:
@@ -406,6 +411,8 @@ class Findings:
                 f"the journal holds {_plural(journal.ahead, 'event')} more, up to seq {journal.last_seq}: a hub at work"
                 " is about to write them, or its next start does"
             )
+        if (note := self.heartbeats.note) is not None:
+            notes.append(note)
         if self.unfinished_bytes:
             size = _plural(self.unfinished_bytes, "byte")
             notes.append(f"the log ends in {size} of no whole record: an append under way, or one torn off by a crash")

@@ -19,6 +19,19 @@ class Gaps:
         self._path = path
         self._seconds_max = seconds_max or 0.0
         self._before: int | None = None
+        self._closed: int = -1
+        self.closings: int = 0
+        """How many of the longer gaps begin with a heartbeat that says that the log is closed."""
+        self.longest: float = 0.0
+        """The longest time between two records, in seconds."""
+
+    def __str__(self) -> str:
+        closings = f", but for {self.closings} while the log was closed, as it says" if self.closings else ""
+        return f"the times between records: {self.longest:,.0f} seconds at most{closings}"
+
+    def closed(self, index: int) -> None:
+        """This record says that the log is closed behind it: what follows is no time that it does not know of."""
+        self._closed = index
 
     def add(self, index: int, at: object) -> None:
         """Look at the next record. One without a time that can be read counts as no time at all."""
@@ -26,11 +39,17 @@ class Gaps:
         if moment is None:
             return
         before, self._before = self._before, moment
-        if before is not None and (moment - before) / 1e9 > self._seconds_max:
+        if before is None:
+            return
+        seconds = (moment - before) / 1e9
+        if seconds > self._seconds_max and self._closed == index - 1:
+            self.closings += 1
+            return
+        self.longest = max(self.longest, seconds)
+        if seconds > self._seconds_max:
             self.count += 1
             if self.count <= _SHOWN:
                 self.faults.append(
-                    f"between records {index - 1} and {index} of the log {self._path} are"
-                    f" {(moment - before) / 1e9:,.0f} seconds, and at most {self._seconds_max:,.0f} may be: the program"
-                    " did not run, or what it wrote is missing"
+                    f"between records {index - 1} and {index} of the log {self._path} are {seconds:,.0f} seconds, and"
+                    f" at most {self._seconds_max:,.0f} may be: the program did not run, or what it wrote is missing"
                 )

@@ -62,7 +62,7 @@ class GrowingTree:
         self.tree, self._waiting = None, None
 
     async def keep(self, *, is_due: bool) -> None:
-        """Append the hashes of what came since the last time to the files beside the log, if it is due or they are many."""
+        """Append the hashes of what came since the last time to the files beside it, if it is due or they are many."""
         tree = self.tree
         if tree is None or tree.grown < (1 if is_due else _PENDING_MAX):
             return

@@ -12,6 +12,7 @@ from hubwire.proof import InclusionProof, Note, Signer, VerifierKey
 from . import _arguments
 from ._growing import GrowingTree
 from ._handing_over import hand_over
+from ._heartbeat import Heartbeat
 from ._proving import prove
 from ._redaction import Redaction
 from ._signing import Signing, read_newest
@@ -22,7 +23,8 @@ __all__ = ("Provable", "Signature")
 class Signature:
     """The signing of a log, if it has a signer. What is not asked for is not imported, and costs nothing."""
 
-    def __init__(self, signer: object, seconds: object) -> None:
+    def __init__(self, signer: object, seconds: object, heartbeat_seconds: object) -> None:
+        self.heartbeat = Heartbeat(heartbeat_seconds)
         self.signing: Signing | None = None
         self._signer = signer
         self._store: KnowledgeStore | None = None
@@ -48,6 +50,12 @@ class Signature:
         """See that the log goes on from its newest checkpoint, before it is appended to."""
         if self.signing is not None and not self.signing.is_ready:
             await self.signing.ready()
+
+    async def enter(self, words: Callable[[str], str | None]) -> None:
+        """The log is open, on a hub: it has a heartbeat from now on, if it is signed."""
+        await self.ready()
+        if self.signing is not None and self._log is not None:
+            self.heartbeat.begin(self.signing, self._log, words)
 
     async def keep_tree(self, first: int) -> None:
         """Keep the hashes of the records before ``first``, which are about to be removed, if the log is signed.
@@ -87,6 +95,7 @@ class Signature:
     async def close(self, seconds: float) -> None:
         """Sign what came last."""
         if self.signing is not None:
+            await self.heartbeat.close(seconds)
             await self.signing.close(seconds)
 
 
@@ -98,6 +107,10 @@ class Provable:
     _store: KnowledgeStore
     _log: Log
     _redaction: Redaction
+
+    def bind(self, hub: object) -> None:
+        """Take the hub of which a heartbeat says what is attached. The hub calls it."""
+        self._signature.heartbeat.bind(hub)
 
     @property
     def vkey(self) -> VerifierKey | None:

@@ -62,6 +62,8 @@ class SignedChecks:
         """Whether the log has the root of the checkpoint that is expected; None before it has as many records."""
         self.uncompared: str | None = None
         """Why the checkpoint that is expected could not be compared; None if it was, or could still be."""
+        self.newest_claimed: int = 0
+        """How many records the newest of all checkpoints there are is over."""
         self.rolled_back: str | None = None
         """What says that the newest checkpoint is an older one, which was put back."""
         self.expected: Checkpoint | None = None if expected is None else Checkpoint.parse(expected.text)
@@ -120,6 +122,7 @@ class SignedChecks:
     def _look_at_newest(self, archived: int, known: int) -> None:
         """See that the newest checkpoint is not an older one, which was put back, or gone."""
         newest, there = self.newest_size or 0, max(archived, known)
+        self.newest_claimed = max(newest, there)
         if newest >= there:
             return
         who = "one of its checkpoints" if archived == there else "what was known when it was verified last"

@@ -134,12 +134,13 @@ class Signing:
             self._worker.start(self._sign_again)
 
     async def _sign_again(self) -> None:
-        await self._try()
+        await self.sign_if_it_can()
         tree = self.growing.tree
         if self.failure is not None or (tree is not None and self.newest is not None and tree.size > self.newest.size):
             self._sign_later()
 
-    async def _try(self) -> None:
+    async def sign_if_it_can(self) -> None:
+        """Sign all that is stored now; what fails is counted and logged."""
         try:
             await self.sign()
         except Fenced as error:

@@ -87,7 +87,9 @@ class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
     ``signer`` signs checkpoints of the log: see :mod:`hubwire.proof`. One is signed at most ``checkpoint_seconds``
     after a record was stored, and when the log is closed. A log whose records are not those of its newest checkpoint
     is refused: :class:`~hubwire.errors.LogRolledBack`. A signer that fails stops nothing: the log tries again, and its
-    hub is not healthy meanwhile.
+    hub is not healthy meanwhile. On a hub the signed log has a heartbeat: a record ``log.heartbeat`` every
+    ``heartbeat_seconds``, by the hub's clock, and when it is closed, says what is attached, how many events there were,
+    and what was dropped, so that it is known of a time without events that there were none. None: it has no heartbeat.
 
     The store is not used before the first call. Arguments that cannot be raise
     :class:`~hubwire.errors.ConfigurationError`; the other errors are those of :class:`hubwire.log.Log`:
@@ -112,6 +114,7 @@ class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
         head_seconds: float = 60.0,
         signer: Signer | None = None,
         checkpoint_seconds: float = 1.0,
+        heartbeat_seconds: float | None = 3600.0,
         close_seconds_max: float = 2.0,
     ) -> None:
         if type(path) is not str:
@@ -126,7 +129,7 @@ class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
         self._clock = clock_of(clock)
         self._subscribers = Subscribers(self._store, self.path)
         self._close_seconds_max = _arguments.seconds("close_seconds_max", close_seconds_max)
-        self._signature = Signature(signer, checkpoint_seconds)
+        self._signature = Signature(signer, checkpoint_seconds, heartbeat_seconds)
         is_plain = on_head is None and retention is None and indexed is False
         self._log = Log(
             self._store,
@@ -168,6 +171,7 @@ class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
     def bind_attachment(self, attachment: Attachment) -> None:
         """Take the attachment whose duty and pattern the log is to promise. The hub calls it."""
         self._attachment = attachment
+        self._signature.heartbeat.attached(attachment)
 
     async def __aenter__(self) -> Self:
         try:
@@ -176,7 +180,7 @@ class AuditLog(Provable, Prunable, Queryable, BaseHubListener):
             raise self._place.explained(error) from error
         self._place.take()
         try:
-            await self._signature.ready()
+            await self._signature.enter(self._redaction.words)
             if (seq := self._log.last_seq) is not None:
                 self._last_id = await id_of_last_event(self._store, self.path, seq)
         except BaseException:

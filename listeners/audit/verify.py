@@ -294,6 +294,8 @@ class _Examination:
     def _add_own(self, fields: dict[str, Any], index: int) -> None:
         self.findings.anchors.add(fields, index)
         self._signed.announced(index, fields)
+        if self.findings.heartbeats.add(fields, index):
+            self._gaps.closed(index)
         if fields.get("kind") == "log.opened":
             self._coverage.opened(Promise.from_fields(fields))
         elif fields.get("kind") == "log.recovered":
