@@ -382,7 +382,8 @@ class LogDamaged(StoreError):
 class LogRolledBack(LogDamaged):
     """A log has not the records that its own checkpoint, or one kept elsewhere, speaks of: it was cut, or is a copy.
 
-    Give the hub the store with the newest records. If those are lost, keep this one, and go on at another path.
+    Give the hub the store with the newest records. If those are lost, ``hubwire log fork`` goes on with those there
+    are, under a new name, and says so in the log.
     """
 
 

@@ -21,6 +21,7 @@ from .holds_app import hold, holds, release
 from .hub_client import is_hub, token_file as given_token_file
 from .incoming_app import follow, import_
 from .keys_app import keys
+from .log_app import log
 from .mcp_app import mcp
 from .output import complain, log_to_stderr
 from .prove_app import prove
@@ -366,6 +367,7 @@ app.command(approvals)
 app.command(dead_letters)
 app.command(export)
 app.command(keys)
+app.command(log)
 app.command(mcp)
 app.command(prove)
 app.command(query)

@@ -61,9 +61,15 @@ class TreeHashes:
 
     async def remake(self) -> None:
         """Empty the files: what they had is appended anew."""
+        await self.cut(0)
+
+    async def cut(self, size: int) -> None:
+        """Keep the hashes of the first ``size`` records alone: the others are appended anew."""
         for level in range(HASH_BYTES):
             if await self._store.exists(self._file(level)):
-                await self._store.write(self._file(level), b"")
+                end = (size >> TILE_HEIGHT * level) * HASH_BYTES
+                kept = await self._store.read_bytes(self._file(level), 0, end) if end else b""
+                await self._store.write(self._file(level), kept or b"")
 
     async def hashes(self, wanted: Sequence[Subtree]) -> list[bytes]:
         """Return the hashes of complete subtrees. Raises :class:`HashesMissing`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hubwire.log import Head, Rotation
 
+from ._forking import Fork, fork
 from ._proving import prove
 from ._state import VerifierState
 from ._tiling import tiles
@@ -17,6 +18,7 @@ __all__ = (
     "AuditLog",
     "AuditRecord",
     "AuditSubscriber",
+    "Fork",
     "Head",
     "Hold",
     "Outcome",
@@ -30,6 +32,7 @@ __all__ = (
     "Verification",
     "VerifierState",
     "examine",
+    "fork",
     "prove",
     "tiles",
     "verify",

@@ -8,6 +8,7 @@ from ._anchors import Anchors
 from ._asked import Asked
 from ._beside import Blobs, EndMarker, JournalBeside
 from ._earlier import ReadAgain
+from ._forks import Forks
 from ._gaps import Gaps
 from ._heartbeats import Heartbeats
 from ._promise import Coverage
@@ -62,6 +63,7 @@ class Findings:
         self.checks = RecordChecks(path, 0)
         self.anchors = Anchors(path, 0)
         self.heartbeats = Heartbeats(path)
+        self.forks = Forks(path, None if asked.state is None else asked.state.forked)
         self.unfinished_bytes: int = 0
         """What follows the last line feed."""
         self.unexplained: list[str] = []
@@ -133,7 +135,9 @@ class Findings:
             head=checks.head,
             integrity=self._integrity(),
             completeness=self._completeness(expect_records),
-            signer=self._signed.verdict(checks.records, is_damaged=self.is_damaged),
+            signer=self.forks.signer(
+                self._signed.verdict(checks.records, is_damaged=self.is_damaged), self._signed.vkey
+            ),
             notes=tuple(self._notes()),
             state=None if self.is_damaged or self.integrity.count else self._next_state(),
         )
@@ -155,6 +159,7 @@ class Findings:
             tree=self._signed.tree,
             keys=self._signed.trust.keys,
             signed=self._signed.signed_size,
+            forked=self.forks.newest,
         )
 
     def _look_at_beginning(self) -> None:
@@ -297,6 +302,9 @@ class Findings:
         rolled_back = self._signed.rolled_back or self.heartbeats.behind(self._signed.newest_claimed)
         if rolled_back is not None:
             faults.add(rolled_back)
+        accepted = self._signed.expected_size if self._signed.meets_expected else None
+        for fault in self.forks.losses(self._signed.met, accepted):
+            faults.add(fault)
         for fault in self._gaps.faults:
             faults.add(fault)
         if journal is not None and journal.ahead and journal.is_closed and self._is_closed:
@@ -381,6 +389,7 @@ class Findings:
         if coverage.unexplained.count:
             events = _plural(coverage.unexplained.count, "event")
             unseen.append(f"{events} of which no log.opened speaks: {coverage.unexplained}")
+        unseen += self.forks.unseen()
         if not any(witness == "what you expect" for witness in witnesses):
             unseen.append(self._unseen_cut)
         return unseen
@@ -411,6 +420,7 @@ class Findings:
                 f"the journal holds {_plural(journal.ahead, 'event')} more, up to seq {journal.last_seq}: a hub at work"
                 " is about to write them, or its next start does"
             )
+        notes += self.forks.notes
         if (note := self.heartbeats.note) is not None:
             notes.append(note)
         if self.unfinished_bytes:

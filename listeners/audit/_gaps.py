@@ -30,7 +30,7 @@ class Gaps:
         return f"the times between records: {self.longest:,.0f} seconds at most{closings}"
 
     def closed(self, index: int) -> None:
-        """This record says that the log is closed behind it: what follows is no time that it does not know of."""
+        """Note that a record says the log is closed behind it: what follows is no time that it does not know of."""
         self._closed = index
 
     def add(self, index: int, at: object) -> None:

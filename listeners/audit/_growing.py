@@ -74,6 +74,10 @@ class GrowingTree:
             self.forget()  # what was taken out is read again from the records
             raise
 
+    def begin_anew(self, tree: Tree, kept: int) -> None:
+        """Go on with a tree whatever the checkpoint says; of ``kept`` records the hashes are beside the log."""
+        self.tree, self._kept = tree, kept
+
     # -- when the log is opened --
 
     async def find(self, records: int, newest: Checkpoint | None) -> Tree:
@@ -167,8 +171,8 @@ class GrowingTree:
     def _rolled_back(self, what: str) -> LogRolledBack:
         return LogRolledBack(
             f"the log {self._path} {what}. It was restored from an older copy, or changed. Nothing was changed now;"
-            " give the hub the store with the newest records. If those are lost, keep this one, and go on in a log at"
-            " another path",
+            " give the hub the store with the newest records. If those are lost: hubwire log fork STORE --log"
+            f" {self._path} --reason WHY --key KEY goes on with what is here, with a key of another name, and says so",
             path=self._path,
         )
 

@@ -11,7 +11,7 @@ from hubwire.ports import KnowledgeStore
 from hubwire.proof import Checkpoint, KeyChain, Note, Tree, TreeHashes, VerifierKey, leaf_hash
 
 from ._earlier import goes_on_from
-from ._signing import archived_path, newest_path
+from ._signing import archived_path, archived_sizes, newest_path
 from ._state import VerifierState
 from ._verdicts import Outcome, Verdict
 
@@ -62,13 +62,15 @@ class SignedChecks:
         """Whether the log has the root of the checkpoint that is expected; None before it has as many records."""
         self.uncompared: str | None = None
         """Why the checkpoint that is expected could not be compared; None if it was, or could still be."""
+        self.met: dict[int, bytes] = {}
+        """The root of the records by their number, where there is a checkpoint."""
         self.newest_claimed: int = 0
         """How many records the newest of all checkpoints there are is over."""
         self.rolled_back: str | None = None
         """What says that the newest checkpoint is an older one, which was put back."""
         self.expected: Checkpoint | None = None if expected is None else Checkpoint.parse(expected.text)
         self.trust = Trust(vkey)
-        self._vkey = vkey
+        self.vkey = vkey
         self._store = store
         self._path = path
         self._tree: Tree | None = None
@@ -86,17 +88,17 @@ class SignedChecks:
 
     async def is_signed(self) -> bool:
         """Return whether there is a checkpoint of the log, whatever it is worth."""
-        return await self._store.exists(newest_path(self._path)) or bool(await self._archived())
+        return await self._store.exists(newest_path(self._path)) or bool(await archived_sizes(self._store, self._path))
 
     async def begin(self, first: int, state: VerifierState | None = None) -> None:
         """Find the checkpoints, and the tree before record ``first``, with which the reading begins.
 
         ``state`` is what was known there when it was read before.
         """
-        if state is not None and self._vkey in state.keys:
+        if state is not None and self.vkey in state.keys:
             self.trust.go_on(state.keys)
             self.signed_size, self._signer = state.signed, state.keys[-1]
-        sizes = await self._archived()
+        sizes = await archived_sizes(self._store, self._path)
         content = await self._store.read_bytes(newest_path(self._path))
         if content is not None:
             try:
@@ -155,13 +157,6 @@ class SignedChecks:
         """Compare nothing more: records are missing, so that the tree is not that of the log any more."""
         self._tree, self._due = None, []
 
-    async def _archived(self) -> list[int]:
-        return [
-            int(name)
-            for name in await self._store.list(f"{self._path}/checkpoints")
-            if name.isascii() and name.isdigit()
-        ]
-
     async def _tree_before(self, first: int) -> Tree | None:
         if not first:
             return Tree()
@@ -196,6 +191,7 @@ class SignedChecks:
 
     async def _meet(self, size: int, root: bytes) -> None:
         """Compare the tree with the checkpoints over so many records."""
+        self.met[size] = root
         if self.expected is not None and self.expected.size == size:
             self.meets_expected = self.expected.root == root
             if not self.meets_expected:
@@ -212,7 +208,7 @@ class SignedChecks:
                     f"the first {size} records of the log {self._path} are not those of its checkpoint {place}: one of"
                     " them was changed"
                 )
-            elif self._vkey is not None:
+            elif self.vkey is not None:
                 self._check_signer(note, checkpoint, place)
 
     def _check_signer(self, note: Note, checkpoint: Checkpoint, place: str) -> None:
@@ -256,14 +252,12 @@ class SignedChecks:
         """Return who has signed how much of a log of so many records; ``is_damaged``: it was not read to its end."""
         if self._newest is None and not self.checked:
             return Verdict(
-                outcome=Outcome.UNKNOWN if self._vkey is None else Outcome.FAILS,
+                outcome=Outcome.UNKNOWN if self.vkey is None else Outcome.FAILS,
                 reason="the log is not signed",
-                faults=()
-                if self._vkey is None
-                else (f"the log {self._path} has no checkpoint, of {self._vkey} or any",),
+                faults=() if self.vkey is None else (f"the log {self._path} has no checkpoint, of {self.vkey} or any",),
                 not_looked_at=("who wrote the log: what can write to the store can write all of it anew",),
             )
-        if self._vkey is None:
+        if self.vkey is None:
             names = (
                 ", ".join(f"{each.name}+{each.key_id.hex()}" for each in self._newest.signatures[:3])
                 if self._newest
@@ -291,10 +285,10 @@ class SignedChecks:
             return Verdict(
                 outcome=Outcome.FAILS,
                 reason="no checkpoint of the log is signed by that key",
-                faults=(f"no checkpoint of the log {self._path} that it agrees with is signed by {self._vkey}",),
+                faults=(f"no checkpoint of the log {self._path} that it agrees with is signed by {self.vkey}",),
             )
         rest = records - self.signed_size
-        handed = f", to which {self._vkey.id.hex()} handed over" if self._signer != self._vkey else ""
+        handed = f", to which {self.vkey.id.hex()} handed over" if self._signer != self.vkey else ""
         return Verdict(
             outcome=Outcome.HOLDS,
             reason=f"the first {self.signed_size:,} of {records:,} records are signed by {self._signer.name}"

@@ -36,7 +36,7 @@ from ._growing import GrowingTree
 from ._guests import CALL_SECONDS_MAX, Worker
 from ._one_by_one import OneByOne
 
-__all__ = ("Signing", "archived_path", "newest_path", "read_newest")
+__all__ = ("Signing", "archived_path", "archived_sizes", "newest_path", "read_newest")
 
 _log = OwnLog("audit")
 
@@ -54,19 +54,35 @@ def archived_path(path: str, size: int) -> str:
     return f"{path}/checkpoints/{size:020}"
 
 
+async def archived_sizes(store: KnowledgeStore, path: str) -> list[int]:
+    """Return how many records the checkpoints are over that were put aside."""
+    return [int(name) for name in await store.list(f"{path}/checkpoints") if name.isascii() and name.isdigit()]
+
+
 async def read_newest(store: KnowledgeStore, path: str) -> tuple[Note, Checkpoint] | None:
     """Return the newest checkpoint of a log, of which no signature was checked; None if it was never signed.
 
-    Raises :class:`~hubwire.errors.CheckpointInvalid` if the file is damaged.
+    That is the greatest of those that were put aside, if an older one was put in the place of the newest, or it is
+    gone. Raises :class:`~hubwire.errors.CheckpointInvalid` if the file is damaged.
     """
-    content = await store.read_bytes(newest_path(path))
+    newest = await _read_checkpoint(store, newest_path(path))
+    last = max(await archived_sizes(store, path), default=0)
+    if newest is None or newest[1].size < last:
+        return await _read_checkpoint(store, archived_path(path, last)) or newest
+    return newest
+
+
+async def _read_checkpoint(store: KnowledgeStore, file: str) -> tuple[Note, Checkpoint] | None:
+    content = await store.read_bytes(file)
     if content is None:
         return None
     try:
         note = Note.parse(content)
         return note, Checkpoint.parse(note.text)
     except CheckpointInvalid as error:
-        raise CheckpointInvalid(f"{newest_path(path)} is damaged: {error}") from error
+        raise CheckpointInvalid(
+            f"{file} is damaged: {error}; restore it from a copy. If there is none: hubwire log fork"
+        ) from error
 
 
 @attrs.frozen

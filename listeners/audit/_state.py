@@ -47,6 +47,8 @@ class VerifierState:
     """The keys that were trusted there, the newest last."""
     signed: int | None = None
     """How many records were signed by them."""
+    forked: str | None = None
+    """The newest fork that the log has said of itself, if there was one."""
 
     def to_text(self) -> str:
         """Return what a file holds, with a checksum."""
@@ -70,6 +72,7 @@ class VerifierState:
         if fields.pop("v") > _VERSION:
             raise NewerVersion("the state of the verifier was written by a newer version of hubwire; use that one")
         try:
+            fields.setdefault("forked", None)
             msgspec.convert(fields, _Fields)
             edge = fields.pop("edge")
             fields["tree"] = None if edge == ["none"] else Tree(fields["records"], list(map(_hashes, edge)))

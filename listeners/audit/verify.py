@@ -294,6 +294,7 @@ class _Examination:
     def _add_own(self, fields: dict[str, Any], index: int) -> None:
         self.findings.anchors.add(fields, index)
         self._signed.announced(index, fields)
+        self.findings.forks.add(fields, index)
         if self.findings.heartbeats.add(fields, index):
             self._gaps.closed(index)
         if fields.get("kind") == "log.opened":

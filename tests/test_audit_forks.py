@@ -1,0 +1,384 @@
+"""The fork of a signed log: the operator's way on after a rollback, which no reader takes for the old log."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from hubwire import Hub
+from hubwire.cli import main
+from hubwire.errors import AlreadyRunning, CheckpointInvalid, ConfigurationError, HubError, LogDamaged, LogRolledBack
+from hubwire.listeners.audit import AuditLog, Outcome, Retention, Verification, VerifierState, examine, fork, prove
+from hubwire.proof import Checkpoint, KeySigner, Note, NoteSignature, SigningRequest
+from hubwire.stores import FileStore, MemoryStore
+
+pytest.importorskip("cryptography")
+
+FIRST = "/audit/log/00000000000000000000.jsonl"
+CHECKPOINT = "/audit/checkpoint"
+
+
+@pytest.fixture(scope="module")
+def key() -> KeySigner:
+    return KeySigner.new("example.org/hub/audit")
+
+
+@pytest.fixture(scope="module")
+def new() -> KeySigner:
+    return KeySigner.new("example.org/hub/audit-2")
+
+
+async def fill(store: MemoryStore | FileStore, numbers: Iterable[int], key: KeySigner) -> None:
+    audit = AuditLog(store, signer=key)
+    for number in numbers:
+        await audit.append({"kind": "work.done", "number": number})
+    await audit.aclose()
+
+
+async def copied(store: MemoryStore, path: str = "/audit") -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for name in await store.list(path):
+        below = f"{path}/{name.rstrip('/')}"
+        if name.endswith("/"):
+            found |= await copied(store, below)
+        elif name != ".lock":
+            found[below] = await store.read_bytes(below) or b""
+    return found
+
+
+async def rolled_back(key: KeySigner) -> MemoryStore:
+    """Return a log that was restored from an older copy; the checkpoints were not."""
+    store = MemoryStore()
+    await fill(store, range(10), key)
+    old = await copied(store)
+    await fill(store, range(10, 20), key)
+    for path in (FIRST, "/audit/clean"):
+        await store.write(path, old[path])
+    return store
+
+
+def failing(verification: Verification) -> list[str]:
+    return [name for name, verdict in verification.verdicts.items() if verdict.outcome is Outcome.FAILS]
+
+
+async def test_a_fork_goes_on_and_says_so(key: KeySigner, new: KeySigner) -> None:
+    store = await rolled_back(key)
+    old = Checkpoint.parse(Note.parse(await store.read_bytes(CHECKPOINT)).text)
+    with pytest.raises(LogRolledBack, match="hubwire log fork"):
+        await AuditLog(store, signer=key).append({"kind": "work.done"})
+    made = await fork(store, signer=new, reason="the disk was replaced", by="the operator on duty")
+    assert (made.old, made.is_continuous, made.origin) == (old, False, new.vkey.name)
+    assert made.note is not None
+    assert made.note.signed_by(new.vkey)
+    await fill(store, range(20, 30), new)
+    found = await examine(store, vkey=new.vkey)
+    assert failing(found) == ["completeness"]
+    (fault,) = found.completeness.faults
+    for each in ("forked from example.org/hub/audit", "the operator on duty", "the disk was replaced", "are lost"):
+        assert each in fault
+    assert any("the log was forked" in each for each in found.notes)
+    assert found.signer.outcome is Outcome.HOLDS
+    assert any("who had signed the records before" in each for each in found.signer.not_looked_at)
+    record = [record async for record in AuditLog(store).read(start=made.record)][0].fields
+    assert record["kind"] == "log.forked"
+    assert record["old"]["size"] == old.size
+    assert Note.parse(record["note"]).signed_by(key.vkey)
+    proof = await prove(store, made.record)
+    assert proof.line is not None
+    proof.verify(proof.line, new.vkey)
+
+
+async def test_who_has_the_old_key_is_told_of_the_new_one(key: KeySigner, new: KeySigner) -> None:
+    store = await rolled_back(key)
+    await fork(store, signer=new, reason="the disk was replaced")
+    found = await examine(store, vkey=key.vkey)
+    assert failing(found) == ["completeness", "signer"]
+    assert str(new.vkey) in found.signer.faults[-1]
+    thief = KeySigner.new("example.org/hub/audit-2")
+    assert "signer" in failing(await examine(store, vkey=thief.vkey))
+
+
+async def test_who_knows_of_a_fork_is_told_and_not_refused(key: KeySigner, new: KeySigner) -> None:
+    """By a checkpoint over it; and its state remembers the fork, so that no later run forgets it."""
+    store = await rolled_back(key)
+    made = await fork(store, signer=new, reason="the disk was replaced")
+    await fill(store, range(20, 30), new)
+    found = await examine(store, vkey=new.vkey, expect_checkpoint=made.note)
+    assert failing(found) == []
+    assert any("the log was forked" in each for each in found.notes)
+    assert any("if it went on elsewhere" in each for each in found.completeness.not_looked_at)
+    assert found.state is not None
+    await fill(store, range(30, 40), new)
+    later = await examine(store, vkey=new.vkey, state=VerifierState.parse(found.state.to_text()))
+    assert failing(later) == []
+    assert any("the log was forked" in each for each in later.notes)
+    assert later.state is not None
+    assert later.state.forked == found.state.forked
+
+
+async def test_a_lost_key_is_a_fork_without_loss(key: KeySigner, new: KeySigner) -> None:
+    """All records of the old checkpoint are there, and its signature still counts for them."""
+    store = MemoryStore()
+    await fill(store, range(10), key)
+    made = await fork(store, signer=new, reason="the key was lost")
+    assert made.is_continuous
+    await fill(store, range(10, 20), new)
+    found = await examine(store, vkey=new.vkey)
+    assert failing(found) == []
+    assert any("the key was lost" in each for each in found.notes)
+    assert failing(await examine(store, vkey=key.vkey)) == ["signer"]
+    # What says so is believed only where the old checkpoint is there, and is that of these records.
+    await store.delete(f"/audit/checkpoints/{made.old.size:020}")
+    assert failing(await examine(store, vkey=new.vkey)) == ["completeness"]
+
+
+async def test_a_fork_may_follow_a_fork(key: KeySigner, new: KeySigner) -> None:
+    store, third = await rolled_back(key), KeySigner.new("example.org/hub/audit-3")
+    await fork(store, signer=new, reason="the disk was replaced")
+    await fill(store, range(20, 30), new)
+    await fork(store, signer=third, reason="the key was lost")
+    await fill(store, range(30, 40), third)
+    found = await examine(store, vkey=third.vkey)
+    assert sum("the log was forked" in each for each in found.notes) == 2
+    assert failing(found) == ["completeness"]
+    assert len(found.completeness.faults) == 1
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a checkpoint\n", b"\xff" * 100], ids=range(3))
+async def test_a_damaged_checkpoint_is_forked_from_what_was_put_aside(
+    key: KeySigner, new: KeySigner, damage: bytes
+) -> None:
+    store = MemoryStore()
+    await fill(store, range(10), key)
+    await store.write(CHECKPOINT, damage)
+    with pytest.raises(CheckpointInvalid, match="hubwire log fork"):
+        await AuditLog(store, signer=key).append({"kind": "work.done"})
+    await fork(store, signer=new, reason="a flipped bit")
+    await fill(store, range(10, 20), new)
+    found = await examine(store, vkey=new.vkey)
+    assert failing(found) == []
+    assert any("a flipped bit" in each for each in found.notes)
+    kept = [path for path, content in (await copied(store)).items() if "/forks/" in path and content == damage]
+    assert kept == [f"/audit/forks/{new.vkey.id.hex()}/checkpoint"]
+
+
+async def test_a_pruned_log_can_be_forked(key: KeySigner, new: KeySigner) -> None:
+    store = MemoryStore()
+    audit = AuditLog(store, signer=key, rotation=1000)
+    for number in range(100):
+        await audit.append({"kind": "work.done", "number": number})
+    await audit.prune(retention=Retention(segments_max=2))
+    await audit.aclose()
+    await fork(store, signer=new, reason="the key was lost")
+    await fill(store, range(10, 20), new)
+    assert failing(await examine(store, vkey=new.vkey)) == []
+
+
+# --- what is refused ------------------------------------------------------------------------------------------------
+
+
+async def test_what_cannot_be_forked_is_left_as_it_is(key: KeySigner, new: KeySigner) -> None:
+    same = KeySigner.new(key.vkey.name)
+    store = await rolled_back(key)
+    before = await copied(store)
+    with pytest.raises(ConfigurationError, match="two histories of one name"):
+        await fork(store, signer=same, reason="because")
+    with pytest.raises(ConfigurationError, match="signer"):
+        await fork(store, signer="audit.key", reason="because")  # type: ignore[arg-type]
+    for reason in ("", "x" * 2000, 7, "\ud800"):
+        with pytest.raises(HubError, match="reason"):
+            await fork(store, signer=new, reason=reason)  # type: ignore[arg-type]
+    made = await fork(store, signer=new, reason="because", dry_run=True)
+    assert made.note is None
+    assert await copied(store) == before
+    with pytest.raises(ConfigurationError, match="there is no log"):
+        await fork(MemoryStore(), signer=new, reason="because")
+    unsigned = MemoryStore()
+    audit = AuditLog(unsigned)
+    await audit.append({"kind": "work.done"})
+    await audit.aclose()
+    with pytest.raises(ConfigurationError, match="no checkpoint"):
+        await fork(unsigned, signer=new, reason="because")
+
+
+async def test_a_log_in_use_is_not_forked(key: KeySigner, new: KeySigner, tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    audit = AuditLog(store, signer=key)
+    await audit.append({"kind": "work.done"})
+    await audit.checkpoint()
+    other = FileStore(tmp_path)
+    with pytest.raises(AlreadyRunning):
+        await fork(other, signer=new, reason="because")
+    await audit.aclose()
+    await store.aclose()
+    await other.aclose()
+
+
+async def test_a_damaged_record_is_not_forked_over(key: KeySigner, new: KeySigner) -> None:
+    store = MemoryStore()
+    await fill(store, range(20), key)
+    content = await store.read_bytes(FIRST) or b""
+    await store.write(FIRST, content.replace(b'"number":5', b'"number":6'))
+    before = await copied(store)
+    with pytest.raises(LogDamaged, match="at byte"):
+        await fork(store, signer=new, reason="because")
+    assert await copied(store) == before
+
+
+class _Cut(Exception):
+    """The process is killed."""
+
+
+class Killed(MemoryStore):
+    """A store whose process is killed at the write numbered ``at``."""
+
+    def __init__(self, content: dict[str, bytes], at: int) -> None:
+        super().__init__()
+        self.at: int = 1_000_000
+        self._kill_at = at
+        self._content = content
+
+    async def begin(self) -> None:
+        for path, content in self._content.items():
+            await self.write(path, content)
+        self.at = self._kill_at
+
+    def _count(self) -> None:
+        self.at -= 1
+        if self.at < 0:
+            raise _Cut
+
+    async def write(self, path: str, content: Any, **more: Any) -> None:
+        self._count()
+        await super().write(path, content, **more)
+
+    async def append(self, path: str, content: Any, **more: Any) -> Any:
+        self._count()
+        return await super().append(path, content, **more)
+
+    async def delete(self, path: str) -> None:
+        self._count()
+        await super().delete(path)
+
+
+@pytest.mark.parametrize("is_loss", [True, False], ids=["loss", "lost key"])
+async def test_a_fork_that_was_killed_anywhere_is_finished(key: KeySigner, new: KeySigner, is_loss: bool) -> None:
+    """Up to its checkpoint the log is refused as before; it is never signed without the record."""
+    if is_loss:
+        begun = await copied(await rolled_back(key))
+    else:
+        whole = MemoryStore()
+        await fill(whole, range(10), key)
+        begun = await copied(whole)
+    for at in range(100):
+        store = Killed(begun, at)
+        await store.begin()
+        try:
+            await fork(store, signer=new, reason="the disk was replaced")
+        except Exception:  # noqa: BLE001 - of whatever was under way
+            is_done = False
+        else:
+            is_done = True
+        store.at = 1_000_000
+        again = MemoryStore()
+        for path, content in (await copied(store)).items():
+            await again.write(path, content)
+        found = await examine(again, vkey=new.vkey)
+        if not is_done and found.signer.outcome is Outcome.HOLDS:
+            assert any("the log was forked" in each for each in found.notes)
+        if not is_done:
+            made = await fork(again, signer=new, reason="the disk was replaced")
+            assert made.is_continuous is not is_loss
+        await fill(again, range(3), new)
+        found = await examine(again, vkey=new.vkey)
+        assert failing(found) == (["completeness"] if is_loss else [])
+        lines = (await again.read_bytes(FIRST) or b"").count(b'"log.forked"')
+        assert lines == 1
+        if is_done:
+            break
+    assert 5 < at < 99
+
+
+async def test_a_signer_that_fails_leaves_the_log_as_it_was(key: KeySigner, new: KeySigner) -> None:
+    class Failing:
+        vkey = new.vkey
+
+        async def sign(self, request: SigningRequest) -> NoteSignature:
+            raise OSError("the token is gone")
+
+    store = await rolled_back(key)
+    content = await store.read_bytes(FIRST)
+    with pytest.raises(HubError, match="the token is gone"):
+        await fork(store, signer=Failing(), reason="because")
+    assert await store.read_bytes(FIRST) == content
+    with pytest.raises(LogRolledBack):
+        await AuditLog(store, signer=key).append({"kind": "work.done"})
+
+
+async def test_a_hub_starts_on_a_forked_log(key: KeySigner, new: KeySigner) -> None:
+    store = MemoryStore()
+    for number in range(2):
+        async with Hub(store, listeners=[AuditLog(store, signer=key)]) as hub:
+            await hub.agents.register(f"agent-{number}")
+        if not number:
+            old = await copied(store)
+    for path in (FIRST, "/audit/clean"):
+        await store.write(path, old[path])
+    with pytest.raises(HubError, match="hubwire log fork"):
+        async with Hub(store, listeners=[AuditLog(store, signer=key)]):
+            pass
+    await fork(store, signer=new, reason="the disk was replaced")
+    async with Hub(store, listeners=[AuditLog(store, signer=new)]) as hub:
+        await hub.agents.register("agent-3")
+    found = await examine(store, vkey=new.vkey)
+    assert failing(found) == ["completeness"]
+    assert len(found.completeness.faults) == 1
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+def hubwire(*arguments: str | Path) -> tuple[int, str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
+        main([str(each) for each in arguments])
+    assert isinstance(end.value.code, int)
+    return end.value.code, out.getvalue(), err.getvalue()
+
+
+@pytest.mark.slow
+def test_the_command_forks_a_log(tmp_path: Path, key: KeySigner, new: KeySigner) -> None:
+    data, old_file, new_file = tmp_path / "data", tmp_path / "old.key", tmp_path / "new.key"
+    key.to_file(old_file)
+    new.to_file(new_file)
+
+    async def make() -> None:
+        store = FileStore(data)
+        await fill(store, range(10), key)
+        first, clean = await store.read_bytes(FIRST), await store.read_bytes("/audit/clean")
+        await fill(store, range(10, 20), key)
+        await store.write(FIRST, first or b"")
+        await store.write("/audit/clean", clean or b"")
+        await store.aclose()
+
+    anyio.run(make)
+    code, out, err = hubwire("log", "fork", data, "--reason", "it burnt", "--key", old_file)
+    assert (code, out) == (2, "")
+    assert "two histories of one name" in err
+    code, out, _ = hubwire("log", "fork", data, "--reason", "it burnt", "--key", new_file, "--dry-run")
+    assert code == 0
+    assert "nothing was changed" in out
+    code, out, err = hubwire("log", "fork", data, "--reason", "it burnt", "--key", new_file)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1] == str(new.vkey)
+    code, out, err = hubwire("verify", data, "--vkey", str(new.vkey))
+    assert code == 3
+    assert "it burnt" in out
+    assert hubwire("log", "fork", data, "--key", new_file)[0] == 2
+    assert hubwire("log", "fork", tmp_path / "none", "--reason", "x", "--key", new_file)[0] == 1
