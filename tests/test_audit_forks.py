@@ -85,13 +85,13 @@ async def test_a_fork_goes_on_and_says_so(key: KeySigner, new: KeySigner) -> Non
     assert any("the log was forked" in each for each in found.notes)
     assert found.signer.outcome is Outcome.HOLDS
     assert any("who had signed the records before" in each for each in found.signer.not_looked_at)
-    record = [record async for record in AuditLog(store).read(start=made.record)][0].fields
+    record = (await anext(AuditLog(store).read(start=made.record))).fields
     assert record["kind"] == "log.forked"
     assert record["old"]["size"] == old.size
     assert Note.parse(record["note"]).signed_by(key.vkey)
     proof = await prove(store, made.record)
-    assert proof.line is not None
-    proof.verify(proof.line, new.vkey)
+    assert proof.extra is not None
+    proof.verify(proof.extra, new.vkey)
 
 
 async def test_who_has_the_old_key_is_told_of_the_new_one(key: KeySigner, new: KeySigner) -> None:

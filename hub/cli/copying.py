@@ -154,11 +154,15 @@ def _stage(path: str, journals: Sequence[str], logs: Sequence[str]) -> int:
     if log is not None and path in {f"{log}/{name}" for name in ("clean", "kept", "pruned", "holds")}:
         # Once: a pruning replaces them. The segments that they speak of are copied before, or after.
         return 3
+    if log is not None and path.startswith((f"{log}/tree/", f"{log}/checkpoints/")):
+        return 3  # Once: they speak of no more records than are copied of the segments later.
+    if log is not None and path == f"{log}/checkpoint":
+        return 6  # The newest one, which is never older than those that were put aside: copied after these.
     # Blobs are written before the records that refer to them, so they are copied after these.
     return 4 if is_segment else 5
 
 
-_ORDER = ((4, 5), (0, 1), (2, 1), (3,), (4, 1), (5,), (1,))
+_ORDER = ((4, 5), (0, 1), (2, 1), (3,), (6,), (4, 1), (5,), (1,))
 """The stages; between two groups it is looked what there is now. A marker may speak of a segment that is just begun.
 
 Most of the audit logs is copied before all else, so that little is left to copy until the journal is truncated."""

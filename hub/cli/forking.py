@@ -44,7 +44,6 @@ def _print(made: audit.Fork, key: str, signer: KeySigner) -> None:
     if made.note is None:
         say("nothing was changed: leave --dry-run out to do it")
         return
-    say(
-        f"the first checkpoint of it is over {plural(Checkpoint.parse(made.note.text).size, 'record')}; the verifier key:"
-    )
+    size = Checkpoint.parse(made.note.text).size
+    say(f"its first checkpoint is over {plural(size, 'record')}; the verifier key, for all who check:")
     say(str(signer.vkey))

@@ -25,6 +25,7 @@ from .letters_in import letters_in
 from .lost import unfinished
 from .missing import Lived, missing_beside
 from .read_journal import ReadJournal
+from .signed_logs import advice_to_fork, trouble_with_checkpoint
 
 __all__ = ("JournalReport", "LogReport", "Problem", "StoreReport", "holder_of", "inspect_store")
 
@@ -306,6 +307,8 @@ class _Look:
         await self._compare(path, found)
         if not found.damage:
             await self._look_for_hole(path, found)
+            if (trouble := await trouble_with_checkpoint(self._store, path, found.tail.records)) is not None:
+                self._problem(trouble, advice_to_fork(self._name, path))
 
     async def _look_for_hole(self, path: str, found: Inspection) -> None:
         """See whether the journal of the same hub still holds the events that come next in a log."""

@@ -41,6 +41,7 @@ from .failures import CommandFailed
 from .inspection import JournalReport, StoreReport, inspect_store
 from .lost import Intention, Lost, unfinished
 from .output import escape, plural, say
+from .signed_logs import is_checkpoint
 from .target import emptiness, open_target
 
 __all__ = ("ACTIONS", "repair")
@@ -321,7 +322,7 @@ class _Repairs:
 
         async def move() -> None:
             async with self._held(log):
-                files = [path async for path in files_below(self._store, log)]
+                files = [path async for path in files_below(self._store, log) if not is_checkpoint(path, log)]
                 if any([await self._lost.differs_from(path) for path in files]):
                     return  # all of it was moved, and a hub has begun a new log
                 for path in files:

@@ -6,6 +6,7 @@ from hubwire.log import Head, Rotation
 
 from ._forking import Fork, fork
 from ._proving import prove
+from ._signing import newest_checkpoint
 from ._state import VerifierState
 from ._tiling import tiles
 from ._verdicts import Outcome, Verdict, Verification
@@ -33,6 +34,7 @@ __all__ = (
     "VerifierState",
     "examine",
     "fork",
+    "newest_checkpoint",
     "prove",
     "tiles",
     "verify",

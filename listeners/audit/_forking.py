@@ -146,8 +146,8 @@ class _Forking:
         old, content = max(known, key=lambda each: each[0].size)
         if old.origin == self._vkey.name:
             raise ConfigurationError(
-                f"fork(): the log {self._path} is signed as {old.origin!r:.120}, and so would the fork be: two histories"
-                f" of one name. Make a key of another one: hubwire keys new {old.origin:.120}-2 --out FILE"
+                f"fork(): the log {self._path} is signed as {old.origin!r:.120}, and so would the fork be: two"
+                f" histories of one name. Make a key of another one: hubwire keys new {old.origin:.120}-2 --out FILE"
             )
         return old, content
 
@@ -167,15 +167,8 @@ class _Forking:
         await self._signing.try_out(self._signing.signer)
         given_up = {
             file: each
-            for file, (size, checkpoint, each) in notes.items()
-            if checkpoint is None
-            or (
-                checkpoint.origin != vkey.name
-                and (
-                    file == newest_path(self._path)
-                    or (size >= found.first and found.roots.get(size) != checkpoint.root)
-                )
-            )
+            for file, (_, checkpoint, each) in notes.items()
+            if checkpoint is None or (checkpoint.origin != vkey.name and self._is_given_up(file, checkpoint, found))
         }
         for file, each in given_up.items():
             await self._store.write(f"{self._path}/forks/{vkey.id.hex()}/{file.rpartition('/')[2]}", each)
@@ -203,6 +196,11 @@ class _Forking:
             if file != newest_path(self._path):
                 await self._store.delete(file)
         return note, index
+
+    def _is_given_up(self, file: str, checkpoint: Checkpoint, found: _Records) -> bool:
+        """Return whether a checkpoint cannot stay where it is: of those of pruned records nothing is known."""
+        size = checkpoint.size
+        return file == newest_path(self._path) or (size >= found.first and found.roots.get(size) != checkpoint.root)
 
     async def _lines_from(self, index: int) -> list[bytes]:
         """Return the lines that were appended now."""

@@ -117,9 +117,7 @@ class Forks:
             return verdict
         last = self._found[-1]
         if verdict.outcome is Outcome.FAILS and last.new is not None and last.new.name != vkey.name:
-            hint = (
-                f"{last}. Since then it is to be signed by {last.new}: give that key, if its owner has given it to you"
-            )
+            hint = f"{last}. Since then {last.new} is to sign it: give that key, if its owner has given it to you"
             return attrs.evolve(verdict, faults=(*verdict.faults, hint))
         return attrs.evolve(
             verdict,

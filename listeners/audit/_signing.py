@@ -20,7 +20,7 @@ from hubwire.errors import (
 from hubwire.guests import GuestTask
 from hubwire.log import Log
 from hubwire.own_log import OwnLog
-from hubwire.ports import Clock, KnowledgeStore
+from hubwire.ports import Clock, KnowledgeStore, normalize_path
 from hubwire.proof import (
     Checkpoint,
     Note,
@@ -32,11 +32,12 @@ from hubwire.proof import (
     successor_of,
 )
 
+from ._arguments import store_for
 from ._growing import GrowingTree
 from ._guests import CALL_SECONDS_MAX, Worker
 from ._one_by_one import OneByOne
 
-__all__ = ("Signing", "archived_path", "archived_sizes", "newest_path", "read_newest")
+__all__ = ("Signing", "archived_path", "archived_sizes", "newest_checkpoint", "newest_path", "read_newest")
 
 _log = OwnLog("audit")
 
@@ -70,6 +71,15 @@ async def read_newest(store: KnowledgeStore, path: str) -> tuple[Note, Checkpoin
     if newest is None or newest[1].size < last:
         return await _read_checkpoint(store, archived_path(path, last)) or newest
     return newest
+
+
+async def newest_checkpoint(store: KnowledgeStore, path: str = "/audit") -> Checkpoint | None:
+    """Return what the newest checkpoint of a log says, of which no signature was checked; None if it was never signed.
+
+    Raises :class:`~hubwire.errors.CheckpointInvalid` if its file is damaged.
+    """
+    newest = await read_newest(store_for(store), normalize_path(path))
+    return None if newest is None else newest[1]
 
 
 async def _read_checkpoint(store: KnowledgeStore, file: str) -> tuple[Note, Checkpoint] | None:
