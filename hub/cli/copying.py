@@ -220,9 +220,11 @@ class _Copy:
         if size is None:
             return
         while self._size < size or not self.is_there:
-            end = min(size, self._size + _PIECE_BYTES)
+            # A file that is replaced as a whole may be longer by now: what is read at once is one of them, whole.
+            is_replaced = self._path.endswith("/checkpoint") and size < _PIECE_BYTES
+            end = None if is_replaced else min(size, self._size + _PIECE_BYTES)
             piece = await self._source.read_bytes(self._path, self._size, end)
-            if not piece and end > self._size:
+            if not piece and (end is None or end > self._size):
                 return  # truncation deletes files while they are copied
             if self.is_there:
                 await self._target.append(self._path, piece or b"", expect=self._size)
@@ -231,6 +233,8 @@ class _Copy:
             self.is_there = True
             self._digest.update(piece or b"")
             self._size += len(piece or b"")
+            if is_replaced:
+                return
 
 
 async def _end_of_lines(store: KnowledgeStore, path: str, size: int) -> int:

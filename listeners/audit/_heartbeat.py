@@ -52,7 +52,7 @@ class Heartbeat:
         """How many events the log had got at the last one."""
         self._writer: _Writer | None = None
         """None as long as the log has no heartbeat."""
-        self._scope = anyio.CancelScope()
+        self._scope: anyio.CancelScope | None = None
         self._worker = Worker("hubwire audit heartbeat")
 
     def bind(self, hub: object) -> None:
@@ -85,7 +85,8 @@ class Heartbeat:
         """Write the last one, in so many seconds at most, unless the hub has not come to its beginning."""
         writer, attachment = self._writer, self._attachment
         self._writer = None
-        self._scope.cancel()
+        if self._scope is not None:
+            self._scope.cancel()
         await self._worker.finish(seconds)
         if writer is None or attachment is None or not writer.log.is_open or attachment.begins_seq is None:
             return

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from hubwire.errors import ConfigurationError
+from hubwire.late_types import late_type
 from hubwire.log import Log
 from hubwire.ports import Clock, KnowledgeStore
 from hubwire.proof import InclusionProof, Note, Signer, VerifierKey
@@ -16,6 +18,11 @@ from ._heartbeat import Heartbeat
 from ._proving import prove
 from ._redaction import Redaction
 from ._signing import Signing, read_newest
+
+if TYPE_CHECKING:
+    from hubwire import Attachment
+else:
+    Attachment = late_type("hubwire", "Attachment")
 
 __all__ = ("Provable", "Signature")
 
@@ -111,6 +118,10 @@ class Provable:
     def bind(self, hub: object) -> None:
         """Take the hub of which a heartbeat says what is attached. The hub calls it."""
         self._signature.heartbeat.bind(hub)
+
+    def beat_for(self, attachment: Attachment) -> None:
+        """Have a heartbeat for what this log is a part of: several logs of one listener."""
+        self._signature.heartbeat.attached(attachment)
 
     @property
     def vkey(self) -> VerifierKey | None:

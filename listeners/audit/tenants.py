@@ -23,13 +23,18 @@ from hubwire.text_store import TextStore
 
 from . import _arguments
 from ._clocks import ClockFunction
+from ._tenant_signers import TenantSigner, TenantSigners
 from ._verdicts import Verification
 from .audit_log import AuditLog
 from .retention import Hold, Pruning, Retention
 
 if TYPE_CHECKING:
+    from hubwire import Attachment
+    from hubwire.proof import Note
     from hubwire.redaction import Redactor
 else:
+    Attachment = late_type("hubwire", "Attachment")
+    Note = late_type("hubwire.proof", "Note")
     Redactor = late_type("hubwire.redaction", "Redactor")
 
 __all__ = ("TenantAuditLogs", "TenantHeadCallback")
@@ -64,7 +69,9 @@ class TenantAuditLogs(BaseHubListener):
     ``open_max``: so many logs are open at a time; the others are closed, with a clean mark, and opened again at their
     next event. ``redactor``, ``rotation``, ``retention``, ``clock`` and ``head_seconds`` are those of :class:`AuditLog`
     for each: so each is redacted by default, and prunes itself by the retention while it is open. ``on_head`` gets the
-    tenant, None for ``~hub``, and the head. The command line takes each log by its path: ``hubwire verify STORE --log
+    tenant, None for ``~hub``, and the head. ``signer`` is a function that gets the tenant, or None, and returns the
+    signer of that log, each time that the log is opened; its name has the tenant's element of the path as one of its
+    own, ``example.org/hub/acme``, because a name stands for one log. The heartbeat of the hub is in ``~hub``. The command line takes each log by its path: ``hubwire verify STORE --log
     /audit/acme``.
 
     Arguments that cannot be raise :class:`~hubwire.errors.ConfigurationError`. Entering raises what opening an
@@ -85,6 +92,9 @@ class TenantAuditLogs(BaseHubListener):
         clock: Clock | ClockFunction | None = None,
         on_head: TenantHeadCallback | None = None,
         head_seconds: float = 60.0,
+        signer: TenantSigner | None = None,
+        checkpoint_seconds: float = 1.0,
+        heartbeat_seconds: float | None = 3600.0,
         open_max: int = 64,
     ) -> None:
         self._folder, self._rest = _parts_of(path)
@@ -101,7 +111,10 @@ class TenantAuditLogs(BaseHubListener):
             "retention": retention,
             "clock": clock,
             "head_seconds": head_seconds,
+            "checkpoint_seconds": checkpoint_seconds,
+            "heartbeat_seconds": heartbeat_seconds,
         }
+        self._signers = TenantSigners(signer, _element_of)
         self._own = self._log_of(None)  # its arguments are checked here
         self._logs: OrderedDict[str, AuditLog] = OrderedDict()
         """Those that are open, by tenant; the one used last at the end."""
@@ -125,7 +138,7 @@ class TenantAuditLogs(BaseHubListener):
         """Return where the log of a tenant is on the store; of None, that of events of no tenant."""
         if tenant is not None and type(tenant) is not str:
             raise ConfigurationError(f"a tenant is known by its name, a text, or is None, not {tenant!r:.80}")
-        return normalize_path(f"{self._folder}/{_OF_NONE if tenant is None else _written(tenant)}/{self._rest}")
+        return normalize_path(f"{self._folder}/{_element_of(tenant)}/{self._rest}")
 
     @property
     def open_logs(self) -> int:
@@ -133,6 +146,14 @@ class TenantAuditLogs(BaseHubListener):
         return len(self._logs)
 
     # -- on a hub --
+
+    def bind(self, hub: object) -> None:
+        """Take the hub of which the heartbeat in ``~hub`` says what is attached. The hub calls it."""
+        self._own.bind(hub)
+
+    def bind_attachment(self, attachment: Attachment) -> None:
+        """Take the attachment. The hub calls it."""
+        self._own.beat_for(attachment)
 
     async def __aenter__(self) -> Self:
         await self._own.__aenter__()  # it is never closed before the others: so they have one writer
@@ -255,7 +276,8 @@ class TenantAuditLogs(BaseHubListener):
 
     def _log_of(self, tenant: str | None) -> AuditLog:
         on_head = None if self._on_head is None else partial(self._on_head, tenant)
-        return AuditLog(self._store, path=self.path_of(tenant), on_head=on_head, **self._settings)
+        path, signer = self.path_of(tenant), self._signers.signer_of(tenant)
+        return AuditLog(self._store, path=path, on_head=on_head, signer=signer, **self._settings)
 
     async def aclose(self) -> None:
         """Write how far the logs are, mark them as cleanly closed, and close them."""
@@ -278,6 +300,11 @@ class TenantAuditLogs(BaseHubListener):
     def head_errors(self) -> int:
         """How many calls of ``on_head`` have failed."""
         return self._numbers().head_errors
+
+    @property
+    def checkpoint_errors(self) -> int:
+        """How many checkpoints were not signed and stored; each time the log tries again."""
+        return self._numbers().checkpoint_errors
 
     @property
     def prune_errors(self) -> int:
@@ -347,6 +374,13 @@ class TenantAuditLogs(BaseHubListener):
                 if not self._lent[tenant]:
                     del self._lent[tenant]
 
+    # -- its proofs --
+
+    async def checkpoint(self, tenant: str | None) -> Note:
+        """Sign all that is stored now of one log, and return the checkpoint: see :meth:`AuditLog.checkpoint`."""
+        async with self._borrowed(tenant) as log:
+            return await log.checkpoint()
+
     # -- the position --
 
     async def _write_position(self) -> None:
@@ -403,11 +437,13 @@ class _Numbers:
     withheld: int = 0
     head_errors: int = 0
     prune_errors: int = 0
+    checkpoint_errors: int = 0
 
     def add(self, log: AuditLog) -> None:
         self.withheld += log.withheld
         self.head_errors += log.head_errors
         self.prune_errors += log.prune_errors
+        self.checkpoint_errors += log.checkpoint_errors
 
 
 def _parts_of(path: object) -> tuple[str, str]:
@@ -420,6 +456,11 @@ def _parts_of(path: object) -> tuple[str, str]:
     before, _, after = path.partition(_TENANT)
     folder = normalize_path(before)
     return "" if folder == "/" else folder, after.strip("/")
+
+
+def _element_of(tenant: str | None) -> str:
+    """Return the element of a path that stands for a tenant."""
+    return _OF_NONE if tenant is None else _written(tenant)
 
 
 def _written(tenant: str) -> str:
