@@ -56,6 +56,7 @@ class TenantSigners:
         if element not in signer.vkey.name.split("/"):
             raise ConfigurationError(
                 f"the key {signer.vkey} is to sign the audit log of {shown}, and {element!r:.160} is no element of its"
-                f" name: a name stands for one log. Make one: hubwire keys new example.org/hub/{element:.160} --out FILE"
+                f" name: a name stands for one log. Make one: hubwire keys new example.org/hub/{element:.160} --out"
+                " FILE"
             )
         return signer

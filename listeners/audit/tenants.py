@@ -71,8 +71,8 @@ class TenantAuditLogs(BaseHubListener):
     for each: so each is redacted by default, and prunes itself by the retention while it is open. ``on_head`` gets the
     tenant, None for ``~hub``, and the head. ``signer`` is a function that gets the tenant, or None, and returns the
     signer of that log, each time that the log is opened; its name has the tenant's element of the path as one of its
-    own, ``example.org/hub/acme``, because a name stands for one log. The heartbeat of the hub is in ``~hub``. The command line takes each log by its path: ``hubwire verify STORE --log
-    /audit/acme``.
+    own, ``example.org/hub/acme``, because a name stands for one log. The heartbeat of the hub is in ``~hub``. The
+    command line takes each log by its path: ``hubwire verify STORE --log /audit/acme``.
 
     Arguments that cannot be raise :class:`~hubwire.errors.ConfigurationError`. Entering raises what opening an
     :class:`AuditLog` raises, and :class:`~hubwire.errors.LogDamaged` where the position is lost or unreadable.
