@@ -99,7 +99,7 @@ async def test_who_has_the_old_key_is_told_of_the_new_one(key: KeySigner, new: K
     await fork(store, signer=new, reason="the disk was replaced")
     found = await examine(store, vkey=key.vkey)
     assert failing(found) == ["completeness", "signer"]
-    assert str(new.vkey) in found.signer.faults[-1]
+    assert str(new.vkey) in found.signer.faults[0]
     thief = KeySigner.new("example.org/hub/audit-2")
     assert "signer" in failing(await examine(store, vkey=thief.vkey))
 

@@ -251,7 +251,8 @@ class LogReader:
         """
         place = self._place
         if place is None:
-            place = Place(*[(await self._kept_segments())[0]] * 2)
+            first = (await self._kept_segments())[0]
+            place = Place(first, first)
         path, end = segment_path(self._path, place.segment), place.offset
         while chunk := await self._store.read_bytes(path, end, end + _CHUNK_BYTES):
             if (feed := chunk.find(b"\n")) >= 0:

@@ -118,7 +118,7 @@ class Forks:
         last = self._found[-1]
         if verdict.outcome is Outcome.FAILS and last.new is not None and last.new.name != vkey.name:
             hint = f"{last}. Since then {last.new} is to sign it: give that key, if its owner has given it to you"
-            return attrs.evolve(verdict, faults=(*verdict.faults, hint))
+            return attrs.evolve(verdict, faults=(hint, *verdict.faults))
         return attrs.evolve(
             verdict,
             not_looked_at=(
