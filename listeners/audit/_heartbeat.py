@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 
-from hubwire import Hub
 from hubwire.clock import SystemClock, timestamp
 from hubwire.errors import Fenced
 from hubwire.late_types import late_type
@@ -25,9 +24,10 @@ from ._guests import Worker
 from ._signing import Signing
 
 if TYPE_CHECKING:
-    from hubwire import Attachment
+    from hubwire import Attachment, Hub
 else:
     Attachment = late_type("hubwire", "Attachment")
+    Hub = late_type("hubwire", "Hub")
 
 __all__ = ("KIND", "Heartbeat")
 
@@ -57,6 +57,8 @@ class Heartbeat:
 
     def bind(self, hub: object) -> None:
         """The log is attached to this hub, or to the one of a tenant, of which nothing is said."""
+        from hubwire import Hub  # noqa: PLC0415 - the program has one: a log alone needs none of it
+
         self._hub = hub if isinstance(hub, Hub) else None
 
     def attached(self, attachment: Attachment) -> None:
