@@ -23,6 +23,7 @@ from hubwire.listeners import AuditLog
 from hubwire.listeners.audit import examine
 from hubwire.listeners.dashboard import Access, Dashboard, Person
 from hubwire.listeners.prometheus import PrometheusMetrics
+from hubwire.proof import KeySigner, Note
 from hubwire.runtimes import Recorder
 from hubwire.stores import FileStore, MemoryStore
 from support.dashboard import Frames, sign_in, signed_in, stranger
@@ -65,6 +66,24 @@ async def test_a_whole_log_is_verified_to_its_end(tmp_path: Path) -> None:
         found = await verified(client)
         assert (found["state"], found["seq"]) == ("verified", hub.statistics().applied - 1)
         assert found["at"]
+
+
+async def test_a_signed_log_is_verified_by_its_own_key(tmp_path: Path) -> None:
+    """What another key has signed is no checkpoint of this hub's."""
+    pytest.importorskip("cryptography")
+    key, thief = KeySigner.new("example.org/hub/audit"), KeySigner.new("example.org/hub/audit")
+    store = FileStore(tmp_path)
+    audit = AuditLog(store, signer=key, checkpoint_seconds=600.0)
+    async with Hub(store, listeners=[audit]) as hub, signed_in(Dashboard(hub)) as client:
+        await hub.emit(GenericEvent(kind="x.y"))
+        assert (await verified(client))["state"] == "verified", "it has signed nothing yet"
+        note = await audit.checkpoint()
+        found = await verified(client)
+        assert (found["state"], found["text"]) == ("verified", "")
+        await store.write("/audit/checkpoint", str(Note(note.text, (thief.signature(note.text.encode()),))))
+        found = await verified(client)
+        assert found["state"] == "broken"
+        assert "is not signed by" in found["text"]
 
 
 async def test_one_changed_byte_is_found_and_told_in_ticks(tmp_path: Path) -> None:

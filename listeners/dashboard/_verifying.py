@@ -12,12 +12,13 @@ from hubwire.clock import timestamp
 from hubwire.errors import HubError
 from hubwire.own_log import OwnLog
 from hubwire.ports import Clock
+from hubwire.proof import VerifierKey
 from hubwire.waking import Beginning, start_later
 
 from ..audit import Outcome, Verification
 from ..audit.verify import examine
 from ._http import Problem
-from ._logs import Logs
+from ._logs import Logs, Place
 from ._source import Source
 
 __all__ = ("Verifying",)
@@ -93,7 +94,8 @@ class Verifying:
         try:
             place = await self._logs.place()
             async with self._logs.turn():
-                found = await examine(place.store, place.path, progress=progress, share=_SHARE)
+                vkey = await self._vkey_of(place)
+                found = await examine(place.store, place.path, vkey=vkey, progress=progress, share=_SHARE)
             state, seq, text = _said(found)
         except Problem as error:
             text = f"it could not be read: {error.message}"
@@ -106,6 +108,13 @@ class Verifying:
         finally:
             self._result = _Result(state=state, seq=seq, text=text, at=timestamp(self._clock.now_ns()))
             self._reading = None
+
+    async def _vkey_of(self, place: Place) -> VerifierKey | None:
+        """Return the key by which the hub signs the log; None if it does not, or has not yet."""
+        audit = self._logs.audit
+        if audit is None or audit.vkey is None or not await place.store.exists(f"{place.path}/checkpoint"):
+            return None
+        return audit.vkey
 
     async def stop(self) -> None:
         """End a reading that is under way."""
