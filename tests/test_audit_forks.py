@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -17,6 +16,7 @@ from hubwire.errors import AlreadyRunning, CheckpointInvalid, ConfigurationError
 from hubwire.listeners.audit import AuditLog, Outcome, Retention, Verification, VerifierState, examine, fork, prove
 from hubwire.proof import Checkpoint, KeySigner, Note, NoteSignature, SigningRequest
 from hubwire.stores import FileStore, MemoryStore
+from support.killed import files_of, store_with
 
 pytest.importorskip("cryptography")
 
@@ -41,22 +41,11 @@ async def fill(store: MemoryStore | FileStore, numbers: Iterable[int], key: KeyS
     await audit.aclose()
 
 
-async def copied(store: MemoryStore, path: str = "/audit") -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-    for name in await store.list(path):
-        below = f"{path}/{name.rstrip('/')}"
-        if name.endswith("/"):
-            found |= await copied(store, below)
-        elif name != ".lock":
-            found[below] = await store.read_bytes(below) or b""
-    return found
-
-
 async def rolled_back(key: KeySigner) -> MemoryStore:
     """Return a log that was restored from an older copy; the checkpoints were not."""
     store = MemoryStore()
     await fill(store, range(10), key)
-    old = await copied(store)
+    old = await files_of(store)
     await fill(store, range(10, 20), key)
     for path in (FIRST, "/audit/clean"):
         await store.write(path, old[path])
@@ -164,7 +153,7 @@ async def test_a_damaged_checkpoint_is_forked_from_what_was_put_aside(
     found = await examine(store, vkey=new.vkey)
     assert failing(found) == []
     assert any("a flipped bit" in each for each in found.notes)
-    kept = [path for path, content in (await copied(store)).items() if "/forks/" in path and content == damage]
+    kept = [path for path, content in (await files_of(store)).items() if "/forks/" in path and content == damage]
     assert kept == [f"/audit/forks/{new.vkey.id.hex()}/checkpoint"]
 
 
@@ -186,7 +175,7 @@ async def test_a_pruned_log_can_be_forked(key: KeySigner, new: KeySigner) -> Non
 async def test_what_cannot_be_forked_is_left_as_it_is(key: KeySigner, new: KeySigner) -> None:
     same = KeySigner.new(key.vkey.name)
     store = await rolled_back(key)
-    before = await copied(store)
+    before = await files_of(store)
     with pytest.raises(ConfigurationError, match="two histories of one name"):
         await fork(store, signer=same, reason="because")
     with pytest.raises(ConfigurationError, match="signer"):
@@ -196,7 +185,7 @@ async def test_what_cannot_be_forked_is_left_as_it_is(key: KeySigner, new: KeySi
             await fork(store, signer=new, reason=reason)  # type: ignore[arg-type]
     made = await fork(store, signer=new, reason="because", dry_run=True)
     assert made.note is None
-    assert await copied(store) == before
+    assert await files_of(store) == before
     with pytest.raises(ConfigurationError, match="there is no log"):
         await fork(MemoryStore(), signer=new, reason="because")
     unsigned = MemoryStore()
@@ -225,70 +214,31 @@ async def test_a_damaged_record_is_not_forked_over(key: KeySigner, new: KeySigne
     await fill(store, range(20), key)
     content = await store.read_bytes(FIRST) or b""
     await store.write(FIRST, content.replace(b'"number":5', b'"number":6'))
-    before = await copied(store)
+    before = await files_of(store)
     with pytest.raises(LogDamaged, match="at byte"):
         await fork(store, signer=new, reason="because")
-    assert await copied(store) == before
-
-
-class _Cut(Exception):
-    """The process is killed."""
-
-
-class Killed(MemoryStore):
-    """A store whose process is killed at the write numbered ``at``."""
-
-    def __init__(self, content: dict[str, bytes], at: int) -> None:
-        super().__init__()
-        self.at: int = 1_000_000
-        self._kill_at = at
-        self._content = content
-
-    async def begin(self) -> None:
-        for path, content in self._content.items():
-            await self.write(path, content)
-        self.at = self._kill_at
-
-    def _count(self) -> None:
-        self.at -= 1
-        if self.at < 0:
-            raise _Cut
-
-    async def write(self, path: str, content: Any, **more: Any) -> None:
-        self._count()
-        await super().write(path, content, **more)
-
-    async def append(self, path: str, content: Any, **more: Any) -> Any:
-        self._count()
-        return await super().append(path, content, **more)
-
-    async def delete(self, path: str) -> None:
-        self._count()
-        await super().delete(path)
+    assert await files_of(store) == before
 
 
 @pytest.mark.parametrize("is_loss", [True, False], ids=["loss", "lost key"])
 async def test_a_fork_that_was_killed_anywhere_is_finished(key: KeySigner, new: KeySigner, is_loss: bool) -> None:
     """Up to its checkpoint the log is refused as before; it is never signed without the record."""
     if is_loss:
-        begun = await copied(await rolled_back(key))
+        begun = await files_of(await rolled_back(key))
     else:
         whole = MemoryStore()
         await fill(whole, range(10), key)
-        begun = await copied(whole)
+        begun = await files_of(whole)
     for at in range(100):
-        store = Killed(begun, at)
-        await store.begin()
+        store = await store_with(begun)
+        store.writes_left = at
         try:
             await fork(store, signer=new, reason="the disk was replaced")
         except Exception:  # noqa: BLE001 - of whatever was under way
             is_done = False
         else:
             is_done = True
-        store.at = 1_000_000
-        again = MemoryStore()
-        for path, content in (await copied(store)).items():
-            await again.write(path, content)
+        again = await store_with(await files_of(store))
         found = await examine(again, vkey=new.vkey)
         if not is_done and found.signer.outcome is Outcome.HOLDS:
             assert any("the log was forked" in each for each in found.notes)
@@ -327,7 +277,7 @@ async def test_a_hub_starts_on_a_forked_log(key: KeySigner, new: KeySigner) -> N
         async with Hub(store, listeners=[AuditLog(store, signer=key)]) as hub:
             await hub.agents.register(f"agent-{number}")
         if not number:
-            old = await copied(store)
+            old = await files_of(store)
     for path in (FIRST, "/audit/clean"):
         await store.write(path, old[path])
     with pytest.raises(HubError, match="hubwire log fork"):

@@ -156,7 +156,7 @@ async def flipped_signature(store: MemoryStore) -> None:
 
 
 async def flipped_archive(store: MemoryStore) -> None:
-    path = f"/audit/checkpoints/{sorted(await store.list('/audit/checkpoints'))[0]}"
+    path = f"/audit/checkpoints/{min(await store.list('/audit/checkpoints'))}"
     content = bytearray(await store.read_bytes(path) or b"")
     content[len(NAME) + 2] ^= 1
     await store.write(path, bytes(content))
@@ -193,7 +193,7 @@ async def renamed_archive(store: MemoryStore) -> None:
 
 async def forged_fork(store: MemoryStore) -> None:
     """Whoever can write to the store goes on under a key of his own."""
-    from hubwire.listeners.audit import fork  # noqa: PLC0415 - only here
+    from hubwire.listeners.audit import fork
 
     await fork(store, signer=KeySigner.new("example.org/another"), reason="of course")
 
