@@ -13,7 +13,7 @@ import pytest
 from hubwire import Duty, Hub
 from hubwire.errors import ConfigurationError, ListenerFailed
 from hubwire.events import Event
-from hubwire.listeners.audit import AuditLog, Outcome, Verification, examine
+from hubwire.listeners.audit import AuditLog, Outcome, Verification, VerifierState, examine
 from hubwire.proof import KeySigner
 from hubwire.runtimes import Recorder
 from hubwire.stores import FileStore, MemoryStore
@@ -130,6 +130,21 @@ async def test_gaps_are_those_between_heartbeats(key: KeySigner) -> None:
         " heartbeats among them"
     )
     assert failing(await examine(store, gap_seconds_max=3000)) == ["completeness"]
+
+
+@pytest.mark.parametrize("is_closed", [True, False], ids=["closed", "killed"])
+async def test_a_gap_is_seen_behind_what_was_verified_before(key: KeySigner, is_closed: bool) -> None:
+    """A time in which the log was closed is none."""
+    store, clock, state = MemoryStore(), ManualClock(), None
+    for number in range(2):
+        audit = AuditLog(store, signer=key, clock=clock, heartbeat_seconds=3600.0 if is_closed else None)
+        async with Hub(store, clock=clock, listeners=[audit]) as hub:
+            await hub.agents.register(f"agent-{number}")
+        found = await examine(store, vkey=key.vkey, state=state, gap_seconds_max=3700)
+        assert failing(found) == ([] if is_closed or not number else ["completeness"])
+        assert found.state is not None
+        state = VerifierState.parse(found.state.to_text())
+        clock.advance(50_000)
 
 
 async def test_a_time_without_heartbeat_is_a_gap(key: KeySigner) -> None:

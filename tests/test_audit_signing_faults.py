@@ -182,6 +182,33 @@ async def test_what_cannot_be_signed_again_at_once_is_tried_again_by_itself(key:
     await audit.aclose()
 
 
+@pytest.mark.parametrize("place", [2, 7, 10])
+async def test_hashes_behind_the_checkpoint_are_not_believed(key: KeySigner, place: int) -> None:
+    """A crash has left them there, and a bit of one was flipped: what would be signed is no hash of a record."""
+    store, signer = MemoryStore(), Odd(key)
+
+    async def fail(_: SigningRequest) -> None:
+        raise OSError("the token is gone")
+
+    audit = AuditLog(store, signer=signer, checkpoint_seconds=600.0)
+    await audit.append({"kind": "work.done"})
+    await audit.checkpoint()
+    for number in range(9):
+        await audit.append({"kind": "work.done", "number": number})
+    signer.act = fail
+    with pytest.raises(SigningFailed):
+        await audit.checkpoint()
+    content = bytearray(await store.read_bytes("/audit/tree/0") or b"")
+    assert len(content) == 11 * 32
+    content[place * 32] ^= 1
+    await audit.aclose()
+    await store.write("/audit/tree/0", bytes(content))
+    fine = AuditLog(store, signer=key)
+    await fine.append({"kind": "work.done"})
+    await fine.aclose()
+    assert failing(await examine(store, vkey=key.vkey)) == []
+
+
 class Full(MemoryStore):
     """A store on which some files cannot be written."""
 

@@ -160,6 +160,8 @@ class Findings:
             keys=self._signed.trust.keys,
             signed=self._signed.signed_size,
             forked=self.forks.newest,
+            at=checks.last_at if isinstance(checks.last_at, str) else None if before is None else before.at,
+            is_closed=self._gaps.is_closed_at(checks.records),
         )
 
     def _look_at_beginning(self) -> None:

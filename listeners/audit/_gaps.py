@@ -33,6 +33,15 @@ class Gaps:
         """Note that a record says the log is closed behind it: what follows is no time that it does not know of."""
         self._closed = index
 
+    def is_closed_at(self, records: int) -> bool:
+        """Return whether the last of so many records says that the log is closed behind it."""
+        return 0 <= self._closed == records - 1
+
+    def go_on(self, records: int, at: str | None, *, is_closed: bool) -> None:
+        """Go on behind so many records, of which this is the time of the last."""
+        self._before = moment_of(at)
+        self._closed = records - 1 if is_closed else -1
+
     def add(self, index: int, at: object) -> None:
         """Look at the next record. One without a time that can be read counts as no time at all."""
         moment = moment_of(at)

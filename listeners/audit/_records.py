@@ -46,6 +46,8 @@ class RecordChecks:
         self.first_seq: int | None = None
         self.last_seq: int | None = None
         self.hub: str | None = None
+        self.last_at: Any = None
+        """The time of the last good record, as it says."""
         self._path = path
         self._durable = 0
         self._chain: bytes | None = before if first_index else b""
@@ -122,7 +124,7 @@ class RecordChecks:
             self._rotated = None
         else:
             self._rotated = fields_of(record) if head.kind == "log.rotated" else None
-        self.records = record.index + 1
+        self.records, self.last_at = record.index + 1, head.at
         self._durable, self._chain = durable, chain
         return head
 

@@ -131,7 +131,7 @@ class SignedChecks:
         self.rolled_back = (
             f"{newest_path(self._path)} speaks of {newest} records"
             if self.newest_size is not None
-            else f"{newest_path(self._path)} is missing"
+            else f"{newest_path(self._path)} is missing, or damaged"
         ) + f", and {who} of {there}: an older one was put back, or the newest removed; restore it from a copy"
 
     async def _meet_earlier(self, expected: Checkpoint, tree: Tree) -> None:

@@ -50,6 +50,11 @@ class VerifierState:
     forked: str | None = None
     """The newest fork that the log has said of itself, if there was one."""
 
+    at: str | None = None
+    """The time of the last of them."""
+    is_closed: bool = False
+    """Whether that is a heartbeat which says that the log is closed."""
+
     def to_text(self) -> str:
         """Return what a file holds, with a checksum."""
         edge = [] if self.tree is None else [b64encode(b"".join(each)).decode() for each in self.tree.edge]
@@ -72,7 +77,7 @@ class VerifierState:
         if fields.pop("v") > _VERSION:
             raise NewerVersion("the state of the verifier was written by a newer version of hubwire; use that one")
         try:
-            fields.setdefault("forked", None)
+            fields = {"forked": None, "at": None, "is_closed": False, **fields}
             msgspec.convert(fields, _Fields)
             edge = fields.pop("edge")
             fields["tree"] = None if edge == ["none"] else Tree(fields["records"], list(map(_hashes, edge)))

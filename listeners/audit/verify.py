@@ -259,6 +259,7 @@ class _Examination:
         checks = RecordChecks(self._path, state.records, state.h.encode())
         self.findings.checks = checks
         await self._signed.begin(state.records, state)
+        self._gaps.go_on(state.records, state.at, is_closed=state.is_closed)
         self._coverage.resume(state.promise, state.last_seq)
         try:
             await reader.seek_index(state.records)
