@@ -111,6 +111,18 @@ async def test_who_knows_of_a_fork_is_told_and_not_refused(key: KeySigner, new: 
     assert later.state.forked == found.state.forked
 
 
+async def test_who_knows_what_was_before_a_fork_does_not_know_of_it(key: KeySigner, new: KeySigner) -> None:
+    store = MemoryStore()
+    await fill(store, range(10), key)
+    before = await store.read(CHECKPOINT)
+    old = await files_of(store)
+    await fill(store, range(10, 20), key)
+    for path in (FIRST, "/audit/clean"):
+        await store.write(path, old[path])
+    await fork(store, signer=new, reason="the disk was replaced")
+    assert failing(await examine(store, expect_checkpoint=before)) == ["completeness"]
+
+
 async def test_a_lost_key_is_a_fork_without_loss(key: KeySigner, new: KeySigner) -> None:
     """All records of the old checkpoint are there, and its signature still counts for them."""
     store = MemoryStore()

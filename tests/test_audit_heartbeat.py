@@ -147,6 +147,19 @@ async def test_a_gap_is_seen_behind_what_was_verified_before(key: KeySigner, is_
         clock.advance(50_000)
 
 
+async def test_a_closing_excuses_no_later_gap(key: KeySigner) -> None:
+    store, clock = MemoryStore(), ManualClock()
+    for number in range(2):
+        audit = AuditLog(store, signer=key, clock=clock, heartbeat_seconds=604_800)
+        async with Hub(store, clock=clock, listeners=[audit]) as hub:
+            await hub.agents.register(f"agent-{number}")
+            clock.advance(10_000 * number)
+            await hub.agents.register(f"another-{number}")
+    found = await examine(store, vkey=key.vkey, gap_seconds_max=3700)
+    assert failing(found) == ["completeness"]
+    assert len([each for each in found.completeness.faults if "10,000 seconds" in each]) == 1
+
+
 async def test_a_time_without_heartbeat_is_a_gap(key: KeySigner) -> None:
     """A process that was killed wrote no last one."""
     store, clock = MemoryStore(), ManualClock()
