@@ -139,6 +139,21 @@ async def test_a_lost_key_is_a_fork_without_loss(key: KeySigner, new: KeySigner)
     assert failing(await examine(store, vkey=new.vkey)) == ["completeness"]
 
 
+async def test_a_checkpoint_that_was_not_put_aside_is_not_lost_by_a_fork(key: KeySigner, new: KeySigner) -> None:
+    """Its process was killed within the hour."""
+    store = MemoryStore()
+    audit = AuditLog(store, signer=key, checkpoint_seconds=600.0)
+    await audit.append({"kind": "work.done"})
+    await audit.checkpoint()
+    await audit.prove(await audit.append({"kind": "work.done"}))
+    assert len(await store.list("/audit/checkpoints")) == 1
+    killed = await store_with(await files_of(store))
+    made = await fork(killed, signer=new, reason="the key was lost")
+    assert (made.is_continuous, made.old.size) == (True, 3)
+    assert failing(await examine(killed, vkey=new.vkey)) == []
+    await audit.aclose()
+
+
 async def test_a_fork_may_follow_a_fork(key: KeySigner, new: KeySigner) -> None:
     store, third = await rolled_back(key), KeySigner.new("example.org/hub/audit-3")
     await fork(store, signer=new, reason="the disk was replaced")
