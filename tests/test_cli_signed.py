@@ -14,6 +14,7 @@ import pytest
 from hubwire import Hub, StoreJournal
 from hubwire.cli import main
 from hubwire.cli.backup import back_up, put_back
+from hubwire.cli.copying import copy_live
 from hubwire.cli.inspection import inspect_store
 from hubwire.listeners.audit import AuditLog, Outcome, Verification, examine, fork, newest_checkpoint
 from hubwire.proof import KeySigner
@@ -88,6 +89,39 @@ async def test_each_copy_of_a_busy_signed_store_verifies_and_goes_on(tmp_path: P
                 await again.agents.register("one more")
             assert failing(await examine(back, vkey=key.vkey)) == []
         tasks.cancel_scope.cancel()
+
+
+class Growing(MemoryStore):
+    """A store whose log grows by a signed record whenever its records are read."""
+
+    def __init__(self, key: KeySigner) -> None:
+        super().__init__()
+        self.audit = AuditLog(self, signer=key, checkpoint_seconds=600.0)
+        self.grows: bool = False
+
+    async def read_bytes(self, path: str, start: int = 0, end: int | None = None) -> bytes | None:
+        content = await super().read_bytes(path, start, end)
+        if self.grows and path.startswith("/audit/log/"):
+            self.grows = False
+            await self.audit.append({"kind": "work.done", "text": "x" * 100})
+            await self.audit.checkpoint()
+            self.grows = True
+        return content
+
+
+async def test_a_copy_has_no_checkpoint_ahead_of_its_records(key: KeySigner) -> None:
+    source, target = Growing(key), MemoryStore()
+    await source.audit.append({"kind": "work.done"})
+    await source.audit.checkpoint()
+    source.grows = True
+    await copy_live(source, target)
+    source.grows = False
+    audit = AuditLog(target, signer=key)
+    await audit.append({"kind": "work.done"})
+    await audit.aclose()
+    found = await examine(target, vkey=key.vkey)
+    assert failing(found) == []
+    await source.audit.aclose()
 
 
 @pytest.mark.slow
