@@ -299,7 +299,7 @@ async def test_a_signer_that_fails_leaves_the_log_as_it_was(key: KeySigner, new:
 
 
 async def test_a_hub_starts_on_a_forked_log(key: KeySigner, new: KeySigner) -> None:
-    store = MemoryStore()
+    store, old = MemoryStore(), dict[str, bytes]()
     for number in range(2):
         async with Hub(store, listeners=[AuditLog(store, signer=key)]) as hub:
             await hub.agents.register(f"agent-{number}")

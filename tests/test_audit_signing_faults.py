@@ -80,7 +80,7 @@ async def test_a_kill_between_any_two_writes_leaves_no_other_history(key: KeySig
 class NoHold(MemoryStore):
     """A store that cannot be held, as one of objects: the newest writer wins."""
 
-    hold: Any = None  # type: ignore[assignment]
+    hold: Any = None
 
 
 async def test_a_writer_that_lost_its_log_signs_nothing_more(key: KeySigner) -> None:
