@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -439,7 +440,12 @@ async def test_the_health_of_a_hub_tells_of_an_outage() -> None:
 
 
 async def test_a_checkpoint_that_is_signed_again_keeps_its_cosignatures() -> None:
-    store, double = MemoryStore(), Double(agrees)
+    times = count(1_700_000_000)
+
+    async def later(request: WitnessRequest) -> NoteSignature:
+        return WITNESS.cosign(request.checkpoint.text, next(times))
+
+    store, double = MemoryStore(), Double(later)
     audit = AuditLog(store, signer=LOG, witnesses=WitnessPolicy([double], **QUICK), checkpoint_seconds=3600)
     await fill(audit, 3)
     note = await audit.witnessed()

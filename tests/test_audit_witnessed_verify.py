@@ -141,7 +141,9 @@ async def test_cosignatures_of_another_log_count_for_nothing() -> None:
     text = there.text.replace(NAME, other.vkey.name)
     note = Note(text, (other.signature(text.encode()), KEYS[0].cosign(text, 5)))
     await store.write("/audit/witnessed", str(note))
-    assert (await judged(store, VKEYS[0])).signer.outcome is Outcome.FAILS
+    found = await judged(store, VKEYS[0])
+    assert found.signer.outcome is Outcome.FAILS
+    assert not [text for text in found.signer.looked_at if "cosignature" in text]
 
 
 async def test_what_was_seen_before_the_state_is_not_a_fault() -> None:

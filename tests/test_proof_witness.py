@@ -521,3 +521,24 @@ def test_odd_arguments_are_refused(odd: Any, tmp_path: Path) -> None:
         except HubError:
             pass
     assert not (tmp_path / "state").exists()
+
+
+async def test_a_copy_is_never_written_over_by_another_history() -> None:
+    store = MemoryStore()
+    witness = StoreWitness(store, "/copies")
+    for size in (0, 5, 100, 100):
+        await witness.witness(request(size, is_archived=size == 5))
+    for size, leaves, message in (
+        (99, LEAVES, "it was restored"),
+        (100, OTHERS, "not the first"),
+        (120, OTHERS, "not"),
+    ):
+        with pytest.raises(WitnessDisagrees, match=message):
+            await witness.witness(request(size, leaves))
+    with pytest.raises(WitnessFailed, match="give this log another path"):
+        await witness.witness(request(300, key=KeySigner.new("example.org/other")))
+    assert await store.read("/copies/checkpoint") == str(signed(100))
+    assert await store.list("/copies/checkpoints") == [f"{5:020}"]
+    await store.write("/copies/checkpoint", "nonsense")
+    with pytest.raises(WitnessFailed, match="is damaged"):
+        await witness.witness(request(120))
