@@ -12,8 +12,9 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "attackers.md"
 sys.path.insert(0, str(ROOT / "tests"))
 
+from support.attack_table import table, with_part  # noqa: E402
 from support.attacked_peers import COMPARED, PEERS, comparison, heading, is_there, sees  # noqa: E402 - beside the tests
-from support.attackers import ATTACKS, measured, table, with_part  # noqa: E402
+from support.attackers import ATTACKS, measured  # noqa: E402
 
 
 async def ours() -> dict[str, tuple[str, ...]]:

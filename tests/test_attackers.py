@@ -16,8 +16,9 @@ from hubwire.listeners.audit import AuditLog, examine, prove
 from hubwire.log import LogReader
 from hubwire.proof import InclusionProof, KeySigner
 from hubwire.stores import FileStore, MemoryStore
+from support.attack_table import part_of, table
 from support.attacked_peers import COMPARED, PEERS, heading, is_there, least, sees
-from support.attackers import ATTACKS, NAME, Attack, measured, part_of, payment, said, signed_log, table
+from support.attackers import ATTACKS, NAME, Attack, measured, payment, said, signed_log
 
 pytest.importorskip("cryptography")
 

@@ -160,7 +160,7 @@ def test_a_damaged_checkpoint_makes_no_report_and_says_what_to_do(store: Path, t
     run = hubwire("report", copy, "-o", tmp_path / "report.html")
     assert run.returncode == 1
     assert "/audit/checkpoint is damaged" in run.stderr
-    assert "restore it, from the newest file in /audit/checkpoints or a copy" in run.stderr
+    assert "restore it, from the newest file in checkpoints/ beside it or a copy" in run.stderr
     assert not (tmp_path / "report.html").exists()
 
 

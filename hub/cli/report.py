@@ -61,7 +61,7 @@ async def report(
         made = _LogReport(heading, words, source)
         size = await export_to(output, source, made, raw=raw, force=force)
     except CheckpointInvalid as error:
-        advice = f"restore it, from the newest file in {path}/checkpoints or a copy; hubwire verify says more"
+        advice = "restore it, from the newest file in checkpoints/ beside it or a copy; hubwire verify says more"
         raise CommandFailed(f"{error}; {advice}") from error
     finally:
         await store.aclose()
