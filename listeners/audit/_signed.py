@@ -21,6 +21,7 @@ __all__ = ("SignedChecks", "Trust")
 
 _FAULTS_MAX = 20
 _KEY_ROTATED = "log.key_rotated"
+_FORKED = "log.forked"
 
 
 class Trust:
@@ -94,6 +95,10 @@ class SignedChecks:
         self._signer: VerifierKey | None = None
         self._unsigned: list[str] = []
         """Checkpoints that the records agree with, and no trusted key has signed."""
+        self._of_other_names: list[tuple[int, str]] = []
+        """Those of another name than that of the key, by their sizes."""
+        self._forked_at: int | None = None
+        """The record with which the log was forked to the name of the key."""
 
     @property
     def tree(self) -> Tree | None:
@@ -222,7 +227,9 @@ class SignedChecks:
         return [leaf or leaf_hash(record.line) for leaf, record in zip(withheld, records, strict=True)]
 
     def announced(self, index: int, fields: Mapping[str, Any]) -> None:
-        """Look at a record of the log's own: it may tell of another key."""
+        """Look at a record of the log's own: it may tell of another key, or of another name from there on."""
+        if fields.get("kind") == _FORKED and self.vkey is not None and fields.get("new") == str(self.vkey):
+            self._forked_at = index
         if fields.get("kind") == _KEY_ROTATED:
             try:
                 VerifierKey.parse(fields.get("new"))  # what counts is the checkpoint that both keys have signed
@@ -261,7 +268,11 @@ class SignedChecks:
             self.faults.append(f"{place}: {error}")
             return
         if signer is None:
-            self._unsigned.append(f"{place} is not signed by {self.trust.keys[-1]}")
+            fault = f"{place} is not signed by {self.trust.keys[-1]}"
+            if self.vkey is not None and checkpoint.origin != self.vkey.name:
+                self._of_other_names.append((checkpoint.size, fault))
+            else:
+                self._unsigned.append(fault)
             return
         if signer == self.vkey == successor:
             self._unsigned = []  # they are of keys before the one that the reader has, which has signed them, too
@@ -319,11 +330,13 @@ class SignedChecks:
                 looked_at=(f"the root of {self.checked} checkpoints",) if self.checked else (),
                 not_looked_at=("the signatures: give the verifier key of its owner, kept elsewhere (--vkey)",),
             )
-        if self._unsigned:
+        # What has another name is of this log where it says itself that it was forked behind that.
+        others = [fault for size, fault in self._of_other_names if self._forked_at is None or size > self._forked_at]
+        if unsigned := [*self._unsigned, *others]:
             return Verdict(
                 outcome=Outcome.FAILS,
                 reason="a checkpoint of the log is not signed by that key",
-                faults=tuple(self._unsigned[:_FAULTS_MAX]),
+                faults=tuple(unsigned[:_FAULTS_MAX]),
             )
         if self.signed_size is None and is_damaged:
             return Verdict(
