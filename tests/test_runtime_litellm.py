@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # or its import asks the internet for prices
@@ -74,6 +75,7 @@ class TestLiteLLM(RuntimeContract):
 async def told(recorder: Recorder | None) -> None:
     """Return when LiteLLM has told its callbacks of what has ended: it does so in tasks and threads of its own."""
     await GLOBAL_LOGGING_WORKER.flush()
+    await anyio.lowlevel.checkpoint()  # its task ends after it has said that it is done
     with anyio.move_on_after(20):
         while recorder is not None and not recorder.is_closed and recorder.statistics().open:  # noqa: ASYNC110 - as above
             await anyio.sleep(0.001)

@@ -33,6 +33,7 @@ from .. import Hub, HubThread
 from ..actors import Turn
 from ._actors import AgentActor, Said, actor_by
 from ._opening import check_agent, imported, opened
+from ._smolagents_values import arguments_of, model_id_of, name_of, numbers_of, output_of, said_by, used_by
 from .recorder import Recorder
 
 __all__ = ("from_smolagents", "record")
@@ -198,7 +199,7 @@ def _run(original: Any, agent: Any, task: Any, *args: Any, **kwargs: Any) -> Any
         raise
     finally:
         _above.reset(token)
-    answer = _wraps.read(_output_of, result, result)
+    answer = _wraps.read(output_of, result, result)
     _wraps.say(lambda to: to.end(key, answer))
     return result
 
@@ -206,7 +207,7 @@ def _run(original: Any, agent: Any, task: Any, *args: Any, **kwargs: Any) -> Any
 @contextmanager
 def _code_of(agent: Any, key: str) -> Iterator[None]:
     """Remember whose code calls the tools and the agents that an agent has, if it writes code."""
-    used = _wraps.read(_used_by, agent) or ()
+    used = _wraps.read(used_by, agent) or ()
     with _in_code_lock:
         for each in used:
             _in_code.setdefault(id(each), []).append(key)
@@ -221,10 +222,6 @@ def _code_of(agent: Any, key: str) -> Iterator[None]:
                     del _in_code[id(each)]
 
 
-def _used_by(agent: Any) -> list[Any]:
-    return [*agent.tools.values(), *agent.managed_agents.values()] if hasattr(agent, "python_executor") else []
-
-
 def _above_of(thing: Any) -> str | None:
     """Return what a call of a tool or an agent is part of. Code runs in threads that know nothing of its run."""
     if (above := _above.get()) is not None:
@@ -235,7 +232,7 @@ def _above_of(thing: Any) -> str | None:
 
 
 def _begun(agent: Any, task: Any) -> str:
-    key, name = uuid4().hex, _wraps.read(_name_of, agent)
+    key, name = uuid4().hex, _wraps.read(name_of, agent)
     above = _above_of(agent)
     _wraps.say(lambda to: to.begin_turn(key, agent=name, parent=above, prompt=task))
     return key
@@ -247,7 +244,7 @@ def _streamed(steps: Iterator[Any], agent: Any, task: Any) -> Iterator[Any]:
 
     def seen(step: Any) -> None:
         nonlocal answer
-        answer = _output_of(step, answer)
+        answer = output_of(step, answer)
 
     def moved(move: Callable[[], Any]) -> Any:
         token = _above.set(key)
@@ -291,14 +288,6 @@ def _through(
         raise
 
 
-def _output_of(result: Any, otherwise: Any) -> Any:
-    return getattr(result, "output", otherwise)
-
-
-def _name_of(thing: Any) -> Any:
-    return getattr(thing, "name", None)
-
-
 def _stepped(step: Any, agent: Any = None) -> None:  # noqa: ARG001 - smolagents gives both to what takes two
     """An error of a step that is none of a tool: an answer that cannot be parsed, code that failed, too many steps."""
     _wraps.read(_told_error, step)
@@ -323,14 +312,9 @@ def _execute(original: Any, agent: Any, tool_name: Any, arguments: Any, *args: A
 def _called(original: Any, tool: Any, *args: Any, **kwargs: Any) -> Any:
     if _tool.get() is tool or _above_of(tool) is None:
         return original(tool, *args, **kwargs)  # it is recorded already, or called by no agent
-    arguments = _wraps.read(_arguments_of, tool, args, kwargs)
-    name = _wraps.read(_name_of, tool) or "tool"
+    arguments = _wraps.read(arguments_of, tool, args, kwargs)
+    name = _wraps.read(name_of, tool) or "tool"
     return _as_call(lambda: original(tool, *args, **kwargs), tool, name, arguments)
-
-
-def _arguments_of(tool: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    given = {name: value for name, value in kwargs.items() if name != "sanitize_inputs_outputs"}
-    return {**dict(zip(getattr(tool, "inputs", ()), args, strict=False)), **given}
 
 
 def _as_call(work: Callable[[], Any], tool: Any, name: Any, arguments: Any) -> Any:
@@ -365,7 +349,7 @@ def _generate(original: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
         raise
     finally:
         _model.reset(token)
-    said, numbers = _wraps.read(_said, answer), _wraps.read(_numbers_of, answer) or {}
+    said, numbers = _wraps.read(said_by, answer), _wraps.read(numbers_of, answer) or {}
     _wraps.say(lambda to: to.end(key, said, **numbers))
     return answer
 
@@ -384,7 +368,7 @@ def _deltas(deltas: Iterator[Any], model: Any, args: Sequence[Any], kwargs: Mapp
             texts.append(text)
             _wraps.say(lambda to: to.stream(key, text))
         if getattr(delta, "token_usage", None):
-            numbers.update(_numbers_of(delta))
+            numbers.update(numbers_of(delta))
 
     def moved(move: Callable[[], Any]) -> Any:
         token = _model.set(model)
@@ -398,28 +382,7 @@ def _deltas(deltas: Iterator[Any], model: Any, args: Sequence[Any], kwargs: Mapp
 
 
 def _model_called(model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
-    key, above, name = uuid4().hex, _above.get(), _wraps.read(_model_id_of, model) or ""
+    key, above, name = uuid4().hex, _above.get(), _wraps.read(model_id_of, model) or ""
     messages = args[0] if args else kwargs.get("messages")
     _wraps.say(lambda to: to.begin_model(key, name, parent=above, request=messages))
     return key
-
-
-def _model_id_of(model: Any) -> Any:
-    return getattr(model, "model_id", None)
-
-
-def _numbers_of(answer: Any) -> dict[str, Any]:
-    usage = getattr(answer, "token_usage", None)
-    return {name: getattr(usage, name, None) for name in ("input_tokens", "output_tokens")}
-
-
-def _said(answer: Any) -> Any:
-    calls = [
-        {"tool": getattr(call.function, "name", ""), "arguments": getattr(call.function, "arguments", None)}
-        for call in getattr(answer, "tool_calls", None) or ()
-        if hasattr(call, "function")
-    ]
-    content = getattr(answer, "content", None)
-    if not calls:
-        return content
-    return calls if content is None else [content, *calls]
