@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from hubwire import Hub, codec
+from typing import Any
+
+from hubwire import GenericEvent, Hub, codec
+from hubwire.listeners import AuditLog
 from hubwire.log import LogReader
 from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder
@@ -55,3 +58,31 @@ async def test_every_prefix_of_a_journal_is_a_history() -> None:
         seqs = [codec.decode(body).seq for body in bodies if b'"kind":"log.' not in body]
         assert seqs == list(range(len(seqs)))
         assert len(seqs) >= kept + 3
+
+
+class Noting(MemoryStore):
+    """A store that notes which files are changed, in their order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changed: list[str] = []
+
+    async def write(self, path: str, content: str | bytes, **terms: Any) -> None:
+        self.changed.append(path)
+        await super().write(path, content, **terms)
+
+    async def append(self, path: str, content: str | bytes, **terms: Any) -> int:
+        self.changed.append(path)
+        return await super().append(path, content, **terms)
+
+
+async def test_the_journal_is_repaired_before_a_listener_stores_its_events() -> None:
+    """What a start has read of it may not be on the disk: no log may be ahead of the journal after a loss of power."""
+    store = Noting()
+    async with Hub(store) as hub:
+        await hub.emit(GenericEvent(kind="work.done"))
+    store.changed = []
+    async with Hub(store, listeners=[AuditLog(store)]):
+        pass
+    audited = next(number for number, path in enumerate(store.changed) if path.startswith("/audit/log/"))
+    assert "/journal/clean" in store.changed[:audited]
