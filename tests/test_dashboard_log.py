@@ -107,10 +107,11 @@ async def test_another_hub_in_the_place_of_a_log_is_noticed(tmp_path: Path, monk
             async with Hub(FileStore(tmp_path)) as hub:
                 await hub.agents.register("of now")
             assert (await frames.of_event("stale")).data["code"] == "cursor"
-        found = None
-        while found is None or found.data["is"] is None:  # it may not be read yet
+        while True:
             async with Frames.of(client, "api/stream?boards=1", after=frames.last_id) as again:
                 found, rows = await again.of_event("stale"), await again.of_event("rows")
+            if found.data["is"] is not None:  # the new one was read
+                break
         assert (found.data["code"], found.data["is"]) == ("other_hub", hub.id)
         assert "of now" in str(rows.data)
         agents = (await client.get("api/board/agents")).json()["rows"]

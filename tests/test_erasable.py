@@ -18,26 +18,7 @@ from hubwire.log import LogReader
 from hubwire.ports import KnowledgeStore
 from hubwire.proof import KeySigner
 from hubwire.stores import FileStore, MemoryStore
-
-SECRET = "the patient has a cold"
-
-
-def record(number: int = 0, **fields: Any) -> dict[str, Any]:
-    return {"at": "now", "kind": "note.taken", "agent_id": f"agent-{number % 2}", "content": {"text": SECRET}, **fields}
-
-
-async def bytes_of(store: KnowledgeStore, path: str = "/") -> bytes:
-    """Return all bytes of all files of a store."""
-    found = b""
-    for name in await store.list(path):
-        below = f"{path.rstrip('/')}/{name.rstrip('/')}"
-        found += await bytes_of(store, below) if name.endswith("/") else await store.read_bytes(below) or b""
-    return found
-
-
-async def only_page(store: KnowledgeStore) -> str:
-    (name,) = await store.list("/audit/erasable")
-    return f"/audit/erasable/{name}"
+from support.erasable import SECRET, bytes_of, only_page, record
 
 
 def stores(tmp_path: Path) -> list[KnowledgeStore]:
@@ -251,7 +232,7 @@ async def test_what_chooses_no_record_erases_none(wrong: dict[str, Any]) -> None
         await log.erase(**wrong, by="dpo", basis="asked")
     for words in ({"by": "", "basis": "x"}, {"by": "x", "basis": 5}, {"by": "x", "basis": "y" * 2000}):
         with pytest.raises(InvalidRecord):
-            await log.erase(records=1, **words)  # type: ignore[arg-type]
+            await log.erase(records=1, **words)
     assert await bytes_of(store) == before
     await log.aclose()
 

@@ -14,8 +14,7 @@ from hubwire.listeners.audit import Outcome, Rotation, examine, prove, redacted_
 from hubwire.log import LogReader
 from hubwire.proof import KeySigner, leaf_hash
 from hubwire.stores import MemoryStore
-
-from .test_erasable import SECRET, bytes_of, only_page, record
+from support.erasable import SECRET, bytes_of, only_page, record
 
 SIGNER = KeySigner("example.org/log", bytes(32))
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import subprocess
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 from obstore.store import MemoryStore as MemoryService
 
 from hubwire import Hub
+from hubwire.cli import main
 from hubwire.errors import Fenced
 from hubwire.events import GenericEvent
 from hubwire.listeners import AuditLog
@@ -18,9 +22,16 @@ from hubwire.ports import KnowledgeStore
 from hubwire.query import query
 from hubwire.stores import FileStore, MemoryStore
 from hubwire.stores.object import ObjectStore
+from support.erasable import SECRET, bytes_of, record
 
-from .test_cli_verify import hubwire
-from .test_erasable import SECRET, bytes_of, record
+
+def hubwire(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the command within this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
+        main([str(each) for each in arguments])
+    assert isinstance(end.value.code, int)
+    return subprocess.CompletedProcess(arguments, end.value.code, out.getvalue(), err.getvalue())
 
 
 def store_named(name: str, folder: Path) -> KnowledgeStore:

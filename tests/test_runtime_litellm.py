@@ -60,6 +60,7 @@ class TestLiteLLM(RuntimeContract):
 
     async def run_job(self, recorder: Recorder | None, *, asks: bool = True) -> str:
         with scope(correlation_id=f"job-{next(_jobs)}"):
+            said: Any = None
             for answer in ("search", "lint", ANSWER):
                 said = await complete(mock_response=answer, metadata={"agent": "planner"})
         await told(recorder)

@@ -84,7 +84,7 @@ def test_a_provider_that_is_gone_is_not_held() -> None:
 def test_settings_that_are_wrong_leave_a_provider_as_it_was(provider: TracerProvider) -> None:
     for wrong in ({"agent": 3}, {"queue_max": "many"}, {"nothing": 1}):
         with pytest.raises((ConfigurationError, TypeError)):
-            record(Hub(), provider=provider, **wrong)  # type: ignore[arg-type]
+            record(Hub(), provider=provider, **wrong)
     with pytest.raises(ConfigurationError):
         record("a hub", provider=provider)  # type: ignore[arg-type]
     assert processors(provider) == ()

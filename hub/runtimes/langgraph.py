@@ -193,7 +193,7 @@ def _place(recorder: Recorder, waiting: Sequence[_Waiting]) -> AbstractContextMa
 
 
 def _thread_of(call: str, config: Any) -> str:
-    inner = config.get("configurable") if is_a(config, Mapping) else None
+    inner: Any = config.get("configurable") if is_a(config, Mapping) else None
     thread = inner.get("thread_id") if is_a(inner, Mapping) else None
     if thread is None:
         raise ConfigurationError(
