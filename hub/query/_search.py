@@ -27,7 +27,7 @@ class Search:
     """Looks through one log for one selection."""
 
     def __init__(self, store: KnowledgeStore, path: str, selection: Selection, looked: Looked) -> None:
-        self.opener = Opener(store, path)
+        self.opener: Opener = Opener(store, path)
         self._store = store
         self._path = path
         self._selection = selection

@@ -68,7 +68,7 @@ class JetStreamJournal:
     ) -> None:
         flags = {"single_server": single_server, "assert_sync_always": assert_sync_always}
         texts = {"path": path, "monitoring": monitoring}
-        self.name = _checked(servers, name, store, flags, texts, wait_seconds)
+        self.name: str = _checked(servers, name, store, flags, texts, wait_seconds)
         if options is not None and not isinstance(options, dict):
             raise ConfigurationError(
                 f"JetStreamJournal(): options are arguments of nats.connect, in a dict, not {type(options).__name__}"
