@@ -404,6 +404,12 @@ async def test_a_streamed_answer_is_folded_and_has_its_tokens() -> None:
     assert len(of(events, "model.progressed")) == 1
 
 
+def calls_in(events: Sequence[Any]) -> list[tuple[str, str]]:
+    """Return what is told of the calls of tools that were made."""
+    ends = ("tool.called", "tool.completed", "tool.failed")
+    return [(each.kind, each.tool) for each in events if each.kind in ends]
+
+
 async def test_the_hook_and_the_recorder_tell_the_same_of_one_session(home: Path) -> None:
     command = f"{sys.executable} -P -m hubwire hook claude-code --content --spool {home / 'spool'}"
     script = in_turn(
@@ -423,10 +429,7 @@ async def test_the_hook_and_the_recorder_tell_the_same_of_one_session(home: Path
         hub.attach(heard)
         hub.feed(SpoolFeed(home / "spool"))
         await heard.wait_for("session.ended")
-    ends = ("tool.called", "tool.completed", "tool.failed")
-    by_hook, by_recorder = (
-        [(each.kind, each.tool) for each in told if each.kind in ends] for told in (heard.events, events)
-    )
+    by_hook, by_recorder = calls_in(heard.events), calls_in(events)
     assert by_hook == by_recorder
     announced = [event.data["tool"] for event in of(heard.events, "tool.announced")]
     assert announced[-1] == "mcp__job__deploy", "it was refused, and so never called"
