@@ -186,6 +186,10 @@ def test_the_command_hands_out_a_copy(log: Path, tmp_path: Path) -> None:
     assert "new directory" in run.stderr
     for verb in (["tail"], ["query"], ["stats"], ["doctor"]):
         assert hubwire(*verb, copy).returncode == 0, verb
+    run = hubwire("redact", log, "--out", tmp_path / "other", "--withhold-kind", "tol.*", "--withhold", "3")
+    assert run.returncode == 1
+    assert "'tol.*'" in run.stderr
+    assert "1 record withheld" in run.stdout
 
 
 async def test_verify_tells_of_files_that_no_record_names() -> None:
