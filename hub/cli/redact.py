@@ -38,7 +38,7 @@ async def redact(
     log: str | None,
     as_json: bool = False,
 ) -> None:
-    """Write the copy into a directory, and print what it has and has not. Raises :class:`NotCopied` and :class:`Unmet`."""
+    """Write the copy into a directory, and print what it has. Raises :class:`NotCopied` and :class:`Unmet`."""
     store, copy = open_target(target, READING_SECONDS), FileStore(out)
     try:
         path = await find_log(store, log or AUDIT, target)
@@ -57,8 +57,8 @@ async def redact(
     if done.unmet:
         more = f" and {len(done.unmet) - _SHOWN_MAX} more" if len(done.unmet) > _SHOWN_MAX else ""
         raise Unmet(
-            f"no record was met by {', '.join(map(repr, done.unmet[:_SHOWN_MAX]))}{more}: by that, nothing was opened or"
-            " withheld. Look at the copy before you hand it out (see hubwire redact --help)"
+            f"no record was met by {', '.join(map(repr, done.unmet[:_SHOWN_MAX]))}{more}: by that, nothing was opened"
+            " or withheld. Look at the copy before you hand it out (see hubwire redact --help)"
         )
 
 
