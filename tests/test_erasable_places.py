@@ -144,6 +144,12 @@ def test_the_command_erases_and_says_what_it_has_not(log: Path) -> None:
         run = hubwire("erase", log, *wrong)
         assert (run.returncode, run.stdout) == (2, "")
         assert len(run.stderr.split("\n")) == 2
+    for choice, says in (["--field", "content"], "nothing was chosen"), (["--record", "1", "--seq", "1"], "only one"):
+        run = hubwire("erase", log, "--by", "a", "--basis", "b", *choice)
+        assert run.returncode == 2
+        assert says in run.stderr
+        assert "--record" in run.stderr
+        assert "erase()" not in run.stderr, "it names options, not the arguments of a method"
     assert hubwire("erase", log, "--again").stdout.startswith("0 content")
     shown = json.loads(hubwire("show", "index:2", log).stdout)
     assert shown["content"]["$erased"]["basis"] == "asked"
