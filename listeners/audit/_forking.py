@@ -98,8 +98,8 @@ class _Forking:
     async def carry_out(self, by: str | None, reason: str, *, is_dry_run: bool) -> Fork:
         if await self._store.exists(f"{self._path}/copy"):
             raise ConfigurationError(
-                f"fork(): the log {self._path} is a redacted copy, to which nothing is appended; fork the log that it is"
-                " a copy of"
+                f"fork(): the log {self._path} is a redacted copy, to which nothing is appended; fork the log that it"
+                " is a copy of"
             )
         await self._log.open()
         try:
