@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hubwire import Hub
 from hubwire.errors import AlreadyExists, ConfigurationError, InvalidRecord, LogDamaged
 from hubwire.events import GenericEvent
 from hubwire.listeners import AuditLog
-from hubwire.listeners.audit import Outcome, Rotation, examine, prove, redacted_copy
+from hubwire.listeners.audit import Outcome, Retention, Rotation, examine, prove, redacted_copy
 from hubwire.log import LogReader
 from hubwire.proof import KeySigner, leaf_hash
 from hubwire.stores import MemoryStore
@@ -151,6 +152,30 @@ async def test_nothing_is_appended_to_a_copy_or_erased_in_it() -> None:
         await log.append(record())
     with pytest.raises(ConfigurationError, match="redacted copy"):
         await log.erase(records=1, by="x", basis="y")
+    await log.aclose()
+    assert await bytes_of(copy) == before
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda log: log.rotate_key(KeySigner.new("example.org/log")),
+        lambda log: log.checkpoint(),
+        lambda log: log.hold("a case", by="counsel"),
+        lambda log: log.release("it is closed"),
+        lambda log: log.prune(retention=Retention(segments_max=2)),
+        lambda log: log.append(record()),
+    ],
+    ids=["rotate_key", "checkpoint", "hold", "release", "prune", "append"],
+)
+async def test_no_record_of_the_logs_own_goes_into_a_copy(call: Callable[[AuditLog], Awaitable[object]]) -> None:
+    """Else a rotation of its key would wipe the one that the log itself still needs."""
+    store, copy = await signed_log(40, rotation=Rotation(records_max=10)), MemoryStore()
+    await redacted_copy(store, copy, withheld=[3])
+    before = await bytes_of(copy)
+    log = AuditLog(copy, signer=SIGNER)
+    with pytest.raises(ConfigurationError, match="redacted copy"):
+        await call(log)
     await log.aclose()
     assert await bytes_of(copy) == before
 

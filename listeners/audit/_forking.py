@@ -26,6 +26,7 @@ from hubwire.proof import Checkpoint, Note, Signer, Tree, TreeHashes, VerifierKe
 from hubwire.text_store import TextStore
 
 from . import _arguments
+from ._beginning import check_no_copy
 from ._forks import KIND, cited_in
 from ._records import RecordChecks, at_byte, fields_of
 from ._redaction import Redaction
@@ -96,11 +97,7 @@ class _Forking:
         self._signing = Signing(store, self._log, SystemClock(), signer, 1.0)
 
     async def carry_out(self, by: str | None, reason: str, *, is_dry_run: bool) -> Fork:
-        if await self._store.exists(f"{self._path}/copy"):
-            raise ConfigurationError(
-                f"fork(): the log {self._path} is a redacted copy, to which nothing is appended; fork the log that it"
-                " is a copy of"
-            )
+        await check_no_copy(self._store, self._path)
         await self._log.open()
         try:
             notes = await self._notes()
