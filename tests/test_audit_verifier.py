@@ -110,6 +110,20 @@ async def test_a_log_that_did_not_go_on_since_ends_where_its_marker_says(key: Ke
     assert "the marker of its last closing" in found.completeness.reason
 
 
+async def test_no_contents_are_looked_at_where_none_came_since_a_state() -> None:
+    store = MemoryStore()
+    audit = AuditLog(store, erasable=["text"])
+    await audit.append({"kind": "work.done", "text": "by Ann"})
+    await audit.aclose()
+    state = await state_of(store)
+    audit = AuditLog(store)
+    await audit.erase(records=1, by="dpo", basis="asked")
+    await audit.aclose()
+    found = await examine(store, state=state)
+    assert failing(found) == []
+    assert not [each for each in found.integrity.looked_at if "contents" in each]
+
+
 async def test_a_log_whose_end_was_exchanged_since_is_found_by_its_marker() -> None:
     store, other = MemoryStore(), MemoryStore()
     await fill(store, range(10), key=None)

@@ -72,8 +72,11 @@ async def test_a_copy_says_which_choices_no_record_has_met() -> None:
     done = await redacted_copy(store, copy, **choice)
     assert done.withheld_records == 6
     assert done.unmet == ("3:content", "99:note", "contents", "0", "99", "tol.*")
-    done = await redacted_copy(store, MemoryStore(), opened=["3:content", "note"], withheld=[2])
+    done = await redacted_copy(store, one := MemoryStore(), opened=["3:content", "note"], withheld=[2])
     assert done.unmet == ()
+    assert "1 record withheld from this copy: what is known of it is its place" in " ".join(
+        (await examine(one)).integrity.not_looked_at
+    )
 
 
 async def test_a_whole_record_is_withheld_and_its_place_is_proved() -> None:
