@@ -167,9 +167,10 @@ async def test_nothing_is_appended_to_a_copy_or_erased_in_it() -> None:
         lambda log: log.hold("a case", by="counsel"),
         lambda log: log.release("it is closed"),
         lambda log: log.prune(retention=Retention(segments_max=2)),
+        lambda log: log.prune(retention=Retention(segments_max=2), dry_run=True),
         lambda log: log.append(record()),
     ],
-    ids=["rotate_key", "checkpoint", "hold", "release", "prune", "append"],
+    ids=["rotate_key", "checkpoint", "hold", "release", "prune", "prune dry", "append"],
 )
 async def test_no_record_of_the_logs_own_goes_into_a_copy(call: Callable[[AuditLog], Awaitable[object]]) -> None:
     """Else a rotation of its key would wipe the one that the log itself still needs."""

@@ -192,6 +192,9 @@ def test_the_command_hands_out_a_copy(log: Path, tmp_path: Path) -> None:
     assert "new directory" in run.stderr
     for verb in (["tail"], ["query"], ["stats"], ["doctor"]):
         assert hubwire(*verb, copy).returncode == 0, verb
+    said = hubwire("doctor", copy).stdout
+    assert "no hub goes on here" in said
+    assert "a hub starts here" not in said
     run = hubwire("redact", log, "--out", tmp_path / "other", "--withhold-kind", "tol.*", "--withhold", "3")
     assert run.returncode == 1
     assert "'tol.*'" in run.stderr
