@@ -68,7 +68,11 @@ async def test_one_content_of_one_record_is_opened() -> None:
 async def test_a_copy_says_which_choices_no_record_has_met() -> None:
     """Who misspells a kind would hand out what was to be withheld."""
     store, copy = await signed_log(), MemoryStore()
-    choice = {"opened": ["3:content", "contents", "99:note"], "withheld": [2, 0, 99], "withheld_kinds": ["*", "tol.*"]}
+    choice: dict[str, Any] = {
+        "opened": ["3:content", "contents", "99:note"],
+        "withheld": [2, 0, 99],
+        "withheld_kinds": ["*", "tol.*"],
+    }
     done = await redacted_copy(store, copy, **choice)
     assert done.withheld_records == 6
     assert done.unmet == ("3:content", "99:note", "contents", "0", "99", "tol.*")

@@ -82,6 +82,7 @@ def check_proof(file: str, vkey: str | None, line: str | None) -> None:
             " show prints it, and never with the proof"
         )
     key = verifier_key(vkey)
+    assert key is not None
     proof = InclusionProof.parse(_read(file))
     if line is not None:
         record = _read(line).removesuffix(b"\n")
