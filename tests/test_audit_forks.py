@@ -13,7 +13,17 @@ import pytest
 from hubwire import Hub
 from hubwire.cli import main
 from hubwire.errors import AlreadyRunning, CheckpointInvalid, ConfigurationError, HubError, LogDamaged, LogRolledBack
-from hubwire.listeners.audit import AuditLog, Outcome, Retention, Verification, VerifierState, examine, fork, prove
+from hubwire.listeners.audit import (
+    AuditLog,
+    Outcome,
+    Retention,
+    Verification,
+    VerifierState,
+    examine,
+    fork,
+    prove,
+    redacted_copy,
+)
 from hubwire.proof import Checkpoint, KeySigner, Note, NoteSignature, SigningRequest
 from hubwire.stores import FileStore, MemoryStore
 from support.killed import files_of, store_with
@@ -221,6 +231,31 @@ async def test_what_cannot_be_forked_is_left_as_it_is(key: KeySigner, new: KeySi
     await audit.aclose()
     with pytest.raises(ConfigurationError, match="no checkpoint"):
         await fork(unsigned, signer=new, reason="because")
+
+
+async def test_a_name_that_was_given_up_does_not_sign_again(key: KeySigner, new: KeySigner) -> None:
+    """It would stand for two histories: what it had signed before, and what it signs now."""
+    store, third = await rolled_back(key), KeySigner.new("example.org/hub/audit-3")
+    for signer in (new, third):
+        await fork(store, signer=signer, reason="a disk was lost")
+    before = await files_of(store)
+    for signer in (key, new, KeySigner.new(key.vkey.name)):
+        with pytest.raises(ConfigurationError, match="was given up"):
+            await fork(store, signer=signer, reason="back to it")
+    assert (await fork(store, signer=third, reason="again")).origin == third.vkey.name
+    assert {path: content for path, content in (await files_of(store)).items() if "/log/" in path} == {
+        path: content for path, content in before.items() if "/log/" in path
+    }
+
+
+async def test_a_redacted_copy_is_not_forked(key: KeySigner, new: KeySigner) -> None:
+    store, copy = MemoryStore(), MemoryStore()
+    await fill(store, range(5), key)
+    await redacted_copy(store, copy)
+    before = await files_of(copy)
+    with pytest.raises(ConfigurationError, match="is a redacted copy"):
+        await fork(copy, signer=new, reason="a disk was lost")
+    assert await files_of(copy) == before
 
 
 async def test_a_log_in_use_is_not_forked(key: KeySigner, new: KeySigner, tmp_path: Path) -> None:

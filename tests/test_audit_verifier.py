@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import attrs
@@ -41,6 +41,15 @@ async def replace(store: MemoryStore, path: str, content: bytes | None) -> None:
         await store.delete(path)
     else:
         await store.write(path, content)
+
+
+async def files_of(store: MemoryStore, path: str = "/audit") -> AsyncIterator[str]:
+    for name in await store.list(path):
+        if name.endswith("/"):
+            async for below in files_of(store, f"{path}/{name[:-1]}"):
+                yield below
+        else:
+            yield f"{path}/{name}"
 
 
 def failing(verification: Verification) -> list[str]:
@@ -89,6 +98,51 @@ async def test_a_log_cut_before_it_was_signed_is_found(key: KeySigner) -> None:
     found = await examine(short, vkey=key.vkey, state=await state_of(store))
     assert failing(found) == ["integrity"]
     assert "and has less" in found.integrity.faults[0]
+
+
+@pytest.mark.parametrize("is_signed", [False, True], ids=["unsigned", "signed"])
+async def test_a_log_that_did_not_go_on_since_ends_where_its_marker_says(key: KeySigner, is_signed: bool) -> None:
+    signer, store = key if is_signed else None, MemoryStore()
+    await fill(store, range(10), key=signer)
+    state = await state_of(store, signer)
+    found = await examine(store, vkey=None if signer is None else key.vkey, state=state)
+    assert found.completeness.outcome is Outcome.HOLDS
+    assert "the marker of its last closing" in found.completeness.reason
+
+
+async def test_no_contents_are_looked_at_where_none_came_since_a_state() -> None:
+    store = MemoryStore()
+    audit = AuditLog(store, erasable=["text"])
+    await audit.append({"kind": "work.done", "text": "by Ann"})
+    await audit.aclose()
+    state = await state_of(store)
+    audit = AuditLog(store)
+    await audit.erase(records=1, by="dpo", basis="asked")
+    await audit.aclose()
+    found = await examine(store, state=state)
+    assert failing(found) == []
+    assert not [each for each in found.integrity.looked_at if "contents" in each]
+
+
+async def test_a_log_whose_end_was_exchanged_since_is_found_by_its_marker() -> None:
+    store, other = MemoryStore(), MemoryStore()
+    await fill(store, range(10), key=None)
+    await fill(other, range(100, 110), key=None)
+    found = await examine(other, state=await state_of(store))
+    assert failing(found) == ["integrity"]
+
+
+async def test_of_a_log_that_has_less_than_a_state_no_record_is_said_to_be_signed(key: KeySigner) -> None:
+    store = MemoryStore()
+    await fill(store, range(3), key=key)
+    older = {path: await store.read_bytes(path) async for path in files_of(store)}
+    await fill(store, range(3, 10), key=key)
+    state = await state_of(store, key)
+    for path in [path async for path in files_of(store)]:
+        await replace(store, path, older.get(path))
+    found = await examine(store, vkey=key.vkey, state=state)
+    assert failing(found) == ["integrity"]
+    assert found.signer.outcome is Outcome.UNKNOWN
 
 
 @pytest.mark.parametrize("is_signed", [False, True], ids=["unsigned", "signed"])

@@ -80,6 +80,12 @@ async def test_each_witness_is_named_with_what_it_has_seen_and_when() -> None:
     assert not [text for text in found.signer.not_looked_at if "anew" in text]
 
 
+async def test_a_witness_is_not_said_to_have_signed_the_log() -> None:
+    found = await examine(await seen(30, 30))
+    assert found.signer.outcome is Outcome.UNKNOWN
+    assert found.signer.reason == f"the log says that it is signed by {NAME}+{LOG.vkey.id.hex()}"
+
+
 async def test_who_has_seen_more_has_seen_what_was_before() -> None:
     """One has seen 10, one 20 and one 30: two have seen 20."""
     store = await seen(10, 20, 30)

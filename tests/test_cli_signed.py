@@ -225,3 +225,17 @@ def test_a_log_that_was_set_aside_keeps_its_checkpoint(tmp_path: Path, key: KeyS
         await store.aclose()
 
     anyio.run(go_on)
+
+
+def test_a_proof_is_checked_by_a_key_in_a_file(tmp_path: Path, key: KeySigner, new: KeySigner) -> None:
+    anyio.run(fill, tmp_path / "data", key)
+    proof, mine, other = tmp_path / "3.tlog-proof", tmp_path / "mine.vkey", tmp_path / "other.vkey"
+    mine.write_text(f"{key.vkey}\n")
+    other.write_text(f"{new.vkey}\n")
+
+    assert hubwire("prove", "index:3", tmp_path / "data", "--out", proof)[0] == 0
+    code, out, _ = hubwire("prove", "--check", proof, "--vkey", mine)
+    assert code == 0
+    assert "the proof holds: this is record 3" in out
+    assert hubwire("prove", "--check", proof, "--vkey", str(key.vkey))[0] == 0
+    assert hubwire("prove", "--check", proof, "--vkey", other)[0] == 1

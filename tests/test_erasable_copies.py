@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hubwire import Hub
 from hubwire.errors import AlreadyExists, ConfigurationError, InvalidRecord, LogDamaged
 from hubwire.events import GenericEvent
 from hubwire.listeners import AuditLog
-from hubwire.listeners.audit import Outcome, Rotation, examine, prove, redacted_copy
+from hubwire.listeners.audit import Outcome, Retention, Rotation, examine, prove, redacted_copy
 from hubwire.log import LogReader
 from hubwire.proof import KeySigner, leaf_hash
 from hubwire.stores import MemoryStore
@@ -62,6 +63,24 @@ async def test_one_content_of_one_record_is_opened() -> None:
     assert f"{SECRET} 2".encode() in everything
     assert f"{SECRET} 3".encode() not in everything
     assert (await examine(copy, vkey=SIGNER.vkey)).holds
+
+
+async def test_a_copy_says_which_choices_no_record_has_met() -> None:
+    """Who misspells a kind would hand out what was to be withheld."""
+    store, copy = await signed_log(), MemoryStore()
+    choice: dict[str, Any] = {
+        "opened": ["3:content", "contents", "99:note"],
+        "withheld": [2, 0, 99],
+        "withheld_kinds": ["*", "tol.*"],
+    }
+    done = await redacted_copy(store, copy, **choice)
+    assert done.withheld_records == 6
+    assert done.unmet == ("3:content", "99:note", "contents", "0", "99", "tol.*")
+    done = await redacted_copy(store, one := MemoryStore(), opened=["3:content", "note"], withheld=[2])
+    assert done.unmet == ()
+    assert "1 record withheld from this copy: what is known of it is its place" in " ".join(
+        (await examine(one)).integrity.not_looked_at
+    )
 
 
 async def test_a_whole_record_is_withheld_and_its_place_is_proved() -> None:
@@ -140,6 +159,31 @@ async def test_nothing_is_appended_to_a_copy_or_erased_in_it() -> None:
         await log.append(record())
     with pytest.raises(ConfigurationError, match="redacted copy"):
         await log.erase(records=1, by="x", basis="y")
+    await log.aclose()
+    assert await bytes_of(copy) == before
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda log: log.rotate_key(KeySigner.new("example.org/log")),
+        lambda log: log.checkpoint(),
+        lambda log: log.hold("a case", by="counsel"),
+        lambda log: log.release("it is closed"),
+        lambda log: log.prune(retention=Retention(segments_max=2)),
+        lambda log: log.prune(retention=Retention(segments_max=2), dry_run=True),
+        lambda log: log.append(record()),
+    ],
+    ids=["rotate_key", "checkpoint", "hold", "release", "prune", "prune dry", "append"],
+)
+async def test_no_record_of_the_logs_own_goes_into_a_copy(call: Callable[[AuditLog], Awaitable[object]]) -> None:
+    """Else a rotation of its key would wipe the one that the log itself still needs."""
+    store, copy = await signed_log(40, rotation=Rotation(records_max=10)), MemoryStore()
+    await redacted_copy(store, copy, withheld=[3])
+    before = await bytes_of(copy)
+    log = AuditLog(copy, signer=SIGNER)
+    with pytest.raises(ConfigurationError, match="redacted copy"):
+        await call(log)
     await log.aclose()
     assert await bytes_of(copy) == before
 

@@ -144,6 +144,12 @@ def test_the_command_erases_and_says_what_it_has_not(log: Path) -> None:
         run = hubwire("erase", log, *wrong)
         assert (run.returncode, run.stdout) == (2, "")
         assert len(run.stderr.split("\n")) == 2
+    for choice, says in (["--field", "content"], "nothing was chosen"), (["--record", "1", "--seq", "1"], "only one"):
+        run = hubwire("erase", log, "--by", "a", "--basis", "b", *choice)
+        assert run.returncode == 2
+        assert says in run.stderr
+        assert "--record" in run.stderr
+        assert "erase()" not in run.stderr, "it names options, not the arguments of a method"
     assert hubwire("erase", log, "--again").stdout.startswith("0 content")
     shown = json.loads(hubwire("show", "index:2", log).stdout)
     assert shown["content"]["$erased"]["basis"] == "asked"
@@ -186,6 +192,13 @@ def test_the_command_hands_out_a_copy(log: Path, tmp_path: Path) -> None:
     assert "new directory" in run.stderr
     for verb in (["tail"], ["query"], ["stats"], ["doctor"]):
         assert hubwire(*verb, copy).returncode == 0, verb
+    said = hubwire("doctor", copy).stdout
+    assert "no hub goes on here" in said
+    assert "a hub starts here" not in said
+    run = hubwire("redact", log, "--out", tmp_path / "other", "--withhold-kind", "tol.*", "--withhold", "3")
+    assert run.returncode == 1
+    assert "'tol.*'" in run.stderr
+    assert "1 record withheld" in run.stdout
 
 
 async def test_verify_tells_of_files_that_no_record_names() -> None:

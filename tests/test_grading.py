@@ -142,6 +142,33 @@ def test_only_what_is_of_the_same_conversations_is_only_in_the_log() -> None:
 # --- what a log holds in part ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("sign", ["$erased", "$withheld", "$missing"])
+def test_what_was_erased_or_is_withheld_is_no_other_content(sign: str) -> None:
+    """Who erases a person's data, as the law wants it, has not changed what the agent did."""
+    gone = {sign: {"by": "dpo"}}
+    posted = {"kind": "envelope.posted", "seq": 5, "content": gone, "correlation_id": "run"}
+    log = [called(1, arguments=gone), completed(1, gone), called(2, arguments={"n": gone}), completed(2), posted]
+    told = [call(1), result(1), call(2), result(2), Deed("message", content="I am Ann")]
+    found = of(log, told)
+    assert found.is_complete
+    assert (found.missing, found.different) == ((), ())
+    assert [found.tallies[what].unclear for what in ("call", "result", "message")] == [2, 1, 1]
+    assert "the log does not hold the contents of 2 calls" in found.not_compared
+    assert not of(log, [*told, Deed("message", content="and I pay")]).is_complete
+
+
+def test_calls_without_ids_are_found_where_their_arguments_are_gone() -> None:
+    log = [called(n, arguments={"$erased": {}} if n == 1 else None) for n in range(3)]
+    found = of(log, [call(n, id="", key="") for n in range(3)])
+    assert found.is_complete
+    assert found.tallies["call"].unclear == 1
+
+
+def test_what_only_looks_erased_is_compared() -> None:
+    found = of([called(1, arguments={"$erased": {}, "n": 2})], [call(1)])
+    assert len(found.different) == 1
+
+
 def test_a_preview_is_compared_as_far_as_it_goes() -> None:
     log = [called(1, arguments={"text": "the beginning …"})]
     found = of(log, [call(1, arguments={"text": "the beginning of a long text"})])

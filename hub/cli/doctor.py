@@ -120,7 +120,9 @@ def _say_findings(report: StoreReport) -> None:
         _say_wrapped(paint.red("problem".ljust(_LABEL + 2)), problem.text)
         _say_advice(paint.dim("what to do".ljust(_LABEL + 2)), problem.advice)
     if not any(problem.is_in_the_way for problem in report.problems):
-        say(f"{paint.green('well') if not report.problems else 'all the same'}: a hub starts here")
+        is_copy = any(log.verification is not None and log.verification.is_copy for log in report.logs)
+        what = "it can be read and verified; no hub goes on here" if is_copy else "a hub starts here"
+        say(f"{paint.green('well') if not report.problems else 'all the same'}: {what}")
 
 
 def _say_advice(label: str, advice: str) -> None:

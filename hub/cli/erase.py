@@ -35,6 +35,11 @@ class Chosen:
     def is_nothing(self) -> bool:
         return not (self.records or self.seqs or self.filters or self.fields)
 
+    @property
+    def ways(self) -> int:
+        """How many of the ways to choose records were taken: one has to be."""
+        return bool(self.records) + bool(self.seqs) + bool(self.filters)
+
     def to_arguments(self) -> dict[str, Any]:
         """Return them as ``erase()`` of a log takes them."""
         return {
@@ -60,6 +65,12 @@ async def erase(
         raise ConfigurationError("erase --again takes no records, filters or fields: it erases what the log says")
     if not is_again and (by is None or basis is None):
         raise ConfigurationError("erase needs --by and --basis: the log says who has erased, and on what basis")
+    if not is_again and (ways := chosen.ways) != 1:
+        what = "only one of these" if ways else "nothing was chosen, and nothing was erased"
+        raise ConfigurationError(
+            "erase: say which records: by --record, by --seq, or by filters as --agent, --channel or --correlation;"
+            f" {what}"
+        )
     store = open_target(target)
     try:
         path = await find_log(store, log or AUDIT, target)

@@ -11,9 +11,10 @@ import anyio
 from hubwire.listeners import audit
 
 from ..errors import ConfigurationError, ProofInvalid
-from ..proof import InclusionProof, VerifierKey
+from ..proof import InclusionProof
 from .failures import CommandFailed
 from .output import escape, escape_json, say
+from .report import verifier_key
 from .show import found_record, missing_record
 from .target import AUDIT, READING_SECONDS, find_log, in_order, open_target
 
@@ -80,7 +81,8 @@ def check_proof(file: str, vkey: str | None, line: str | None) -> None:
             "prove --check: give --vkey, the verifier key of the log; it comes from who keeps the log, as hubwire keys"
             " show prints it, and never with the proof"
         )
-    key = VerifierKey.parse(vkey)
+    key = verifier_key(vkey)
+    assert key is not None
     proof = InclusionProof.parse(_read(file))
     if line is not None:
         record = _read(line).removesuffix(b"\n")

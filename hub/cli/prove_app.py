@@ -31,7 +31,9 @@ def prove(
     ] = None,
     no_line: Annotated[bool, Parameter(help="Leave the record itself out of the proof.")] = False,
     check: Annotated[str | None, Parameter(help="Check this proof instead; no store is needed.")] = None,
-    vkey: Annotated[str | None, Parameter(help="With --check: the verifier key of the log, from who keeps it.")] = None,
+    vkey: Annotated[
+        str | None, Parameter(help="With --check: the verifier key of the log, from who keeps it, or a file with it.")
+    ] = None,
     line: Annotated[
         str | None, Parameter(help="With --check: a file with the record; by default the one in the proof.")
     ] = None,

@@ -14,11 +14,17 @@ from .failures import CommandFailed
 from .output import escape, plural, say
 from .target import AUDIT, READING_SECONDS, find_log, open_target
 
-__all__ = ("NotCopied", "redact")
+__all__ = ("NotCopied", "Unmet", "redact")
+
+_SHOWN_MAX = 5
 
 
 class NotCopied(CommandFailed):
     """The place for the copy is taken."""
+
+
+class Unmet(CommandFailed):
+    """The copy is there, and some of what was asked for it has met no record."""
 
 
 async def redact(
@@ -32,7 +38,7 @@ async def redact(
     log: str | None,
     as_json: bool = False,
 ) -> None:
-    """Write the copy into a directory, and print what it has and has not. Raises :class:`NotCopied`."""
+    """Write the copy into a directory, and print what it has. Raises :class:`NotCopied` and :class:`Unmet`."""
     store, copy = open_target(target, READING_SECONDS), FileStore(out)
     try:
         path = await find_log(store, log or AUDIT, target)
@@ -48,6 +54,12 @@ async def redact(
         say(json.dumps(attrs.asdict(done)))
     else:
         _print(done, out)
+    if done.unmet:
+        more = f" and {len(done.unmet) - _SHOWN_MAX} more" if len(done.unmet) > _SHOWN_MAX else ""
+        raise Unmet(
+            f"no record was met by {', '.join(map(repr, done.unmet[:_SHOWN_MAX]))}{more}: by that, nothing was opened"
+            " or withheld. Look at the copy before you hand it out (see hubwire redact --help)"
+        )
 
 
 def _print(done: RedactedCopy, out: str) -> None:

@@ -201,13 +201,15 @@ def _print_verdict(name: str, verdict: Verdict, paint: Paint) -> None:
 def _print_rows(label: str, texts: Iterable[str], paint: Paint) -> None:
     """Print texts, a line or more each, behind a label that stands before the first."""
     for text in texts:
-        first, *rest = _wrapped(text)
+        first, *rest = _wrapped(text, "  ")
         say(f"{' ' * 14}{paint.dim(label.ljust(9))} {first}")
         for line in rest:
-            say(f"{_INDENT}  {line}")
+            say(f"{_INDENT}{line}")
         label = ""
 
 
-def _wrapped(text: str) -> list[str]:
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    """Return the lines of a text, all but the first behind ``indent``."""
     width = min(_WIDTH, shutil.get_terminal_size().columns) if is_terminal(sys.stdout) else _WIDTH
-    return textwrap.wrap(escape(text), max(width - len(_INDENT), _ROOM_MIN), break_on_hyphens=False) or [""]
+    room = max(width - len(_INDENT), _ROOM_MIN)
+    return textwrap.wrap(escape(text), room, break_on_hyphens=False, subsequent_indent=indent) or [""]

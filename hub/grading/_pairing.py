@@ -15,13 +15,13 @@ from typing import Any, Final
 import attrs
 
 from ._deed import Deed
-from ._sameness import CUT, Sameness, plain, same, same_text
+from ._sameness import CUT, GONE, Sameness, plain, same, same_text
 
 __all__ = ("Key", "Pair", "key_of", "pair_by_key", "pair_deeds", "sameness_of")
 
 Key = tuple[str, str]
 
-_MARKS: Final = (CUT, "[redacted", "$redacted")
+_MARKS: Final = (CUT, "[redacted", "$redacted", *GONE)
 _LOOKED_AT: Final = 64
 """With so many of one name, whose contents are known in part, a deed is compared: they mostly come in its order."""
 

@@ -14,13 +14,15 @@ from typing import Any, Final
 
 from ..events import canonical
 
-__all__ = ("CUT", "Sameness", "is_partial", "literal_start", "plain", "said_in", "same", "same_text")
+__all__ = ("CUT", "GONE", "Sameness", "is_gone", "is_partial", "literal_start", "plain", "said_in", "same", "same_text")
 
 CUT: Final = "…"
 """Ends a text of which a recorder kept the beginning, and is the key and the item that stand for others."""
 
 _MARK: Final = re.compile(r"\[redacted(?::[^\[\]]{1,80})?\]")
 _WITHHELD: Final = "$redacted"
+GONE: Final = ("$erased", "$withheld", "$missing")
+"""The key of what stands in a log for an erasable content that is not there any more, or not in this copy."""
 _UNSPOKEN: Final = frozenset({"thinking", "redacted_thinking", "reasoning", "tool_use", "tool_result", "image"})
 
 
@@ -59,6 +61,8 @@ def same(logged: Any, told: Any) -> Sameness:
         return Sameness.NOT_HELD
     if isinstance(logged, Mapping) and _WITHHELD in logged:
         return Sameness.REDACTED
+    if is_gone(logged):
+        return Sameness.NOT_HELD
     if isinstance(logged, str) and isinstance(told, str):
         return same_text(logged, told)
     if isinstance(logged, Mapping) and isinstance(told, Mapping):
@@ -128,6 +132,11 @@ def same_text(logged: str, told: str) -> Sameness:
     last = pieces[-1]
     fits = told.find(last, at) >= 0 if is_cut else len(told) - len(last) >= at and told.endswith(last)
     return Sameness.REDACTED if fits else Sameness.DIFFERENT
+
+
+def is_gone(logged: Any) -> bool:
+    """Tell whether a content of a log was erased, is withheld, or is missing: only its commitment is there."""
+    return isinstance(logged, Mapping) and len(logged) == 1 and next(iter(logged)) in GONE
 
 
 def is_partial(text: str) -> bool:

@@ -15,7 +15,7 @@ from typing import Final
 import attrs
 
 from ._deed import Deed
-from ._sameness import Sameness, is_partial, literal_start, said_in, same_text
+from ._sameness import Sameness, is_gone, is_partial, literal_start, said_in, same_text
 
 __all__ = ("Heard", "hear")
 
@@ -57,6 +57,9 @@ def hear(logged: Sequence[Deed], told: Sequence[Deed]) -> Heard:
     for number, text in enumerate(texts):
         if text and number not in pairs and (part := shelves.take_part(text)) is not None:
             pairs[number] = part
+    for number, text in enumerate(texts):
+        if text and number not in pairs and (gone := shelves.take_gone(groups.get(told[number].group))) is not None:
+            pairs[number] = (gone, Sameness.NOT_HELD)
     return Heard(
         tuple((number, *pair) for number, pair in sorted(pairs.items())),
         len(texts) - len(said),
@@ -74,10 +77,14 @@ class _Shelves:
         self._part: defaultdict[str, list[int]] = defaultdict(list)
         self._left: dict[str, defaultdict[str, deque[int]]] = {}
         """Of the kind of event that says a text most often: those that are not taken, by their conversations."""
+        self._gone: defaultdict[str, deque[int]] = defaultdict(deque)
+        """Those whose words are gone, by their conversations: none that has no more of them."""
         for number, text in enumerate(self._texts):
             if is_partial(text):
                 self._part[literal_start(text)[:_START_CHARS]].append(number)
             self._whole[text][logged[number].by].append(number)
+            if is_gone(logged[number].content):
+                self._gone[logged[number].group].append(number)
 
     def take(self, text: str, group: str | None) -> int | None:
         """Return the next message of these words, of this conversation rather than of others."""
@@ -101,6 +108,16 @@ class _Shelves:
                     del numbers[place]
                     return number, found
         return None
+
+    def take_gone(self, group: str | None) -> int | None:
+        """Return the next message whose words are gone, of this conversation if it is known."""
+        chosen = next(iter(self._gone), None) if group is None else group
+        if chosen is None or chosen not in self._gone:
+            return None
+        number = self._gone[chosen].popleft()
+        if not self._gone[chosen]:
+            del self._gone[chosen]
+        return number
 
     def surplus(self, said: list[str]) -> list[int]:
         """Return the log's messages that were not said, each text once, and those that were said less often."""

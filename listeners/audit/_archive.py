@@ -46,7 +46,8 @@ class Archive:
         if has_erasable:
             raise ConfigurationError(
                 f"records of the log {self._path} that are to be pruned have erasable contents, which no erasure would"
-                f" reach in the archive {self}. Nothing was pruned; prune this log without an archive"
+                f" reach in the archive {self}. Nothing was pruned. If the records are to be kept, make a copy without"
+                " contents by hubwire redact, and prune this log without an archive"
             )
         with anyio.CancelScope() as self._scope:
             await self._begin(plan, before)

@@ -45,7 +45,8 @@ def checked_keys(vkey: object, expected: object) -> tuple[VerifierKey | None, No
     if key is not None and checkpoint.origin != key.name:
         raise CheckpointInvalid(
             f"the checkpoint that is expected is one of {checkpoint.origin!r:.80}, and the key is that of"
-            f" {key.name!r:.80}: it is another log"
+            f" {key.name!r:.80}: it is another log, or the log was forked since; without the key, records and"
+            " checkpoint are compared all the same"
         )
     return key, note
 

@@ -56,6 +56,8 @@ class RedactedCopy:
     """How many were erased before, or are missing."""
     withheld_records: int
     """How many records are withheld: their leaf hashes stand in their places."""
+    unmet: tuple[str, ...] = ()
+    """What of ``opened``, ``withheld`` and ``withheld_kinds`` no record has met: for that, nothing was done."""
 
 
 @attrs.frozen
@@ -120,6 +122,7 @@ async def redacted_copy(
     and ``withheld_kinds`` patterns of such kinds; the log's own records stay. Of a record that is withheld the copy
     proves that there was one at its place. Its hash is there, without a salt: a record whose every byte can be guessed
     can be found out by it, and an erasable content cannot. What is not erasable in a record that stays is in the copy.
+    Look at :attr:`RedactedCopy.unmet` before it is handed out: a kind that was misspelt withholds nothing.
 
     ``by`` is written into the copy. Checkpoints and hashes come along; holds, indexes and journals do not. It only
     reads ``store``, also beside the log's writer. Raises :class:`~hubwire.errors.AlreadyExists` if there is a log at
@@ -163,6 +166,32 @@ class _Choice:
         )
 
 
+class _Unmet:
+    """What of a choice no record has met yet."""
+
+    def __init__(self, choice: _Choice) -> None:
+        self._fields = set(choice.opened)
+        self._indexes = set(choice.records)
+        kinds = () if choice.kinds is None else choice.kinds.patterns
+        self._kinds = {each: Patterns(each, any_text=True) for each in kinds}
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return (*sorted(self._fields), *map(str, sorted(self._indexes)), *self._kinds)
+
+    def content(self, index: int, field: str) -> None:
+        """There is an erasable content, in a record that stays."""
+        if self._fields:
+            self._fields -= {field, f"{index}:{field}"}
+
+    def withheld(self, index: int, fields: dict[str, Any]) -> None:
+        """A record is withheld."""
+        self._indexes.discard(index)
+        kind = fields.get("kind")
+        if self._kinds and type(kind) is str:
+            self._kinds = {each: pattern for each, pattern in self._kinds.items() if not pattern.matches(kind)}
+
+
 def _texts(name: str, value: Any) -> frozenset[str]:
     try:
         texts = None if isinstance(value, (str, bytes)) else list(islice(iter(value), _MANY + 1))
@@ -198,6 +227,7 @@ class _Copying:
         self._lines: dict[str, list[bytes]] = {}
         """Of pages, that are not written yet."""
         self._tree: Tree | None = None
+        self._unmet = _Unmet(choice)
 
     async def files(self) -> None:
         """Copy what lies beside the records: before these, so that none of it is ahead of them."""
@@ -230,6 +260,7 @@ class _Copying:
             await self._out.append(segment_path(self._path, reader.segment), content)
             self.report = attrs.evolve(self.report, records=reader.index)
             await self._keep_tree(records)
+        self.report = attrs.evolve(self.report, unmet=self._unmet.all)
 
     async def _keep_tree(self, records: Sequence[Record]) -> None:
         if self._tree is not None:
@@ -242,6 +273,7 @@ class _Copying:
         fields = codec.decode_fields(record.body)
         if self._choice.withholds(record, fields):
             self._count(withheld_records=1)
+            self._unmet.withheld(record.index, fields)
             seq = fields.get("seq")
             leaf = b64encode(leaf_hash(record.line)).decode()
             durable, chain = codec.seal_of(record.line)
@@ -263,6 +295,7 @@ class _Copying:
                     f"record {record.index} of the log {self._path}: {error}. It is not handed out",
                     path=page_path(self._path, each.page),
                 ) from error
+            self._unmet.content(record.index, each.field)
             if each.digest in page.gone:
                 self._count(gone=1)
                 line = gone_line(each.digest, *page.gone[each.digest])

@@ -22,12 +22,12 @@ import attrs
 
 from hubwire import codec
 from hubwire.erasable import COMMITTED, Commitment, commitments_of, contents_in
-from hubwire.errors import ConfigurationError, InvalidRecord, StoreFull
+from hubwire.errors import InvalidRecord, StoreFull
 from hubwire.log import Log, LogReader, Record
 from hubwire.ports import KnowledgeStore
 from hubwire.waking import Slices
 
-from ._beginning import read_marked
+from ._beginning import check_no_copy, read_marked
 from ._contents import Contents
 from ._fields import ERASED_KIND
 from ._one_by_one import OneByOne
@@ -172,11 +172,7 @@ class Eraser:
             if self.is_ready:
                 return
             await self._log.open()
-            if await self._store.read_bytes(f"{self._path}/copy") is not None:
-                raise ConfigurationError(
-                    f"the log {self._path} is a redacted copy: nothing is appended to it, or erased in it. Write to the"
-                    " log that it is a copy of; or to a log at another path"
-                )
+            await check_no_copy(self._store, self._path)
             if (since := await self._since()) is not None:
                 await self.again(since)
                 await self._store.delete(self._file)

@@ -220,13 +220,15 @@ class Findings:
             looked_at.append(f"{_plural(self._blobs.checked, 'file')} of long records")
         not_looked_at = []
         if self.contents is not None and (found := self.contents.found) is not None:
-            looked_at.append(str(found))
+            if any((found.present, found.erased, found.withheld, found.missing, found.altered)):
+                looked_at.append(str(found))
             if found.erased or found.withheld:
                 gone = _plural(found.erased + found.withheld, "content")
                 not_looked_at.append(f"{gone} of which only the commitment is there")
         if self.withheld_records:
             withheld = _plural(self.withheld_records, "record")
-            not_looked_at.append(f"{withheld} withheld from this copy: what is known of them is their place")
+            known = "it is its place" if self.withheld_records == 1 else "them are their places"
+            not_looked_at.append(f"{withheld} withheld from this copy: what is known of {known}")
         if state is not None:
             not_looked_at.append(
                 f"the {_plural(state.records - state.first_record, 'record')} that were looked at before"

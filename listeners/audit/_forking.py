@@ -26,6 +26,7 @@ from hubwire.proof import Checkpoint, Note, Signer, Tree, TreeHashes, VerifierKe
 from hubwire.text_store import TextStore
 
 from . import _arguments
+from ._beginning import check_no_copy
 from ._forks import KIND, cited_in
 from ._records import RecordChecks, at_byte, fields_of
 from ._redaction import Redaction
@@ -72,7 +73,8 @@ async def fork(
 
     No program may have the log open. ``dry_run`` changes nothing. Called again after a crash, it finishes.
 
-    Raises :class:`~hubwire.errors.ConfigurationError` for a log that was never signed, or a signer of the same name;
+    Raises :class:`~hubwire.errors.ConfigurationError` for a log that was never signed, or is a redacted copy, or a
+    signer of a name that the log has or had;
     :class:`~hubwire.errors.LogDamaged` for a record that is damaged: ``hubwire repair`` cuts the log before it;
     :class:`~hubwire.errors.SigningFailed`, and what opening an audit log raises.
     """
@@ -95,11 +97,13 @@ class _Forking:
         self._signing = Signing(store, self._log, SystemClock(), signer, 1.0)
 
     async def carry_out(self, by: str | None, reason: str, *, is_dry_run: bool) -> Fork:
+        await check_no_copy(self._store, self._path)
         await self._log.open()
         try:
             notes = await self._notes()
             found = await _Records.read(self._store, self._path, {size for size, _, _ in notes.values()})
             done = found.forks.get(str(self._vkey))
+            self._check_new(found)
             old, text = self._old(notes, done)
             is_continuous = found.roots.get(old.size) == old.root if done is None else bool(done[1].get("continuous"))
             if is_dry_run:
@@ -110,6 +114,17 @@ class _Forking:
         finally:
             with anyio.CancelScope(shield=True):
                 await self._log.aclose()
+
+    def _check_new(self, found: _Records) -> None:
+        """Refuse a name that an earlier fork has given up: the log has had another history under it."""
+        name = self._vkey.name
+        for index, fields in found.forks.values():
+            if (cited := cited_in(fields)) is not None and cited.origin == name:
+                raise ConfigurationError(
+                    f"fork(): record {index} of the log {self._path} says that the name {name!r:.120} was given up, and"
+                    " a name stands for one history. Make a key of a name that the log never had: hubwire keys new"
+                    " NAME --out FILE"
+                )
 
     def _fork(self, index: int, old: Checkpoint, note: Note | None, *, is_continuous: bool) -> Fork:
         return Fork(

@@ -28,7 +28,7 @@ from hubwire.log import Log, LogReader, Record, read_kept
 from hubwire.ports import Clock, KnowledgeStore
 
 from ._archive import Archive
-from ._beginning import Anchor, Note, anchor_of, read_note
+from ._beginning import Anchor, Note, anchor_of, check_no_copy, read_note
 from ._holds import Keeping, forget_beside, read_keeping, set_beside
 from ._old_contents import OldContents, page_of
 from ._one_by_one import OneByOne
@@ -83,11 +83,12 @@ class Pruner:
         ``floor`` are the days for which the log's program keeps records at least; None: as it has said before.
         """
         if is_dry_run:
+            await check_no_copy(self._store, self._path)
             keeping = await read_keeping(self._store, self._path)
             plan = await plan_for(self._store, self._path, retention, keeping, self._clock.now_ns())
             return plan.report(is_dry_run=True)
         async with self._calls:
-            await self._log.open()
+            await self._open()
             self._check_going_on()
             await self._finish()
             await self._take_in()
@@ -210,7 +211,7 @@ class Pruner:
     async def say_again(self, by: str, reason: str) -> bool:
         """Say in the log where it begins, if no record says so any more; return whether that was done."""
         async with self._calls:
-            await self._log.open()
+            await self._open()
             first = (await read_kept(self._store, self._path)).first
             note = await read_note(self._store, self._path)
             anchor = None if note is None else note.at(first)
@@ -222,12 +223,16 @@ class Pruner:
             await self._log.append([record])
             return True
 
+    async def _open(self) -> None:
+        await check_no_copy(self._store, self._path)
+        await self._log.open()
+
     # -- holds --
 
     async def hold(self, name: str, reason: str, by: str | None) -> None:
         """Hold all records."""
         async with self._calls:
-            await self._log.open()
+            await self._open()
             keeping = await self._take_in()
             if keeping.named(name) is not None:
                 raise self._taken(name)
@@ -238,7 +243,7 @@ class Pruner:
     async def release(self, name: str, reason: str, by: str | None) -> None:
         """Release a hold."""
         async with self._calls:
-            await self._log.open()
+            await self._open()
             keeping = await self._take_in()
             if keeping.named(name) is None:
                 names = ", ".join(repr(hold.name) for hold in keeping.holds) or "none"

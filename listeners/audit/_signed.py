@@ -49,6 +49,14 @@ class Trust:
         return None if self._chain is None else self._chain.follow(note, checkpoint)
 
 
+def _signers_of(note: Note | None) -> str:
+    """Return who signs by a note, as it says: witnesses, whose names are not that of the log, have only seen it."""
+    if note is None:
+        return ""
+    origin = note.text.partition("\n")[0]
+    return ", ".join([f"{each.name}+{each.key_id.hex()}" for each in note.signatures if each.name == origin][:3])
+
+
 class SignedChecks:
     """Grows the tree over the records that are read, and compares it with each checkpoint on the way."""
 
@@ -319,11 +327,7 @@ class SignedChecks:
                 not_looked_at=("who wrote the log: what can write to the store can write all of it anew",),
             )
         if self.vkey is None:
-            names = (
-                ", ".join(f"{each.name}+{each.key_id.hex()}" for each in self._newest.signatures[:3])
-                if self._newest
-                else "?"
-            )
+            names = _signers_of(self._newest) or "?"
             return Verdict(
                 outcome=Outcome.UNKNOWN,
                 reason=f"the log says that it is signed by {names}",

@@ -35,6 +35,7 @@ from hubwire.proof import (
 )
 
 from ._arguments import store_for
+from ._beginning import check_no_copy
 from ._growing import GrowingTree
 from ._guests import CALL_SECONDS_MAX, Worker
 from ._one_by_one import OneByOne
@@ -221,6 +222,7 @@ class Signing:
         if self.is_ready:
             return
         was_open = self._log.is_open
+        await check_no_copy(self._store, self._log.path)
         await self._log.open()
         try:
             found = await read_newest(self._store, self._log.path)

@@ -317,11 +317,16 @@ class _Examination:
         try:
             await reader.seek_index(state.records)
         except LogDamaged as error:
-            raise shorter_than(state, self._path) from error
+            raise self._shorter_than(state) from error
         segment = reader.segment
         if reader.index < state.records:
-            raise shorter_than(state, self._path)
+            raise self._shorter_than(state)
         checks.go_on(segment=segment, durable=state.durable, last_seq=state.last_seq, hub=state.hub)
+        self.findings.meet_heads()  # the log may have gone on by no record since
+
+    def _shorter_than(self, state: VerifierState) -> LogDamaged:
+        self._signed.signed_size = None  # of this log, nothing was looked at that is signed
+        return shorter_than(state, self._path)
 
     async def _look_at(self, record: Record, head: RecordHead) -> None:
         """Look closer at a record: most are events in one line, and the journal has the same event next."""
