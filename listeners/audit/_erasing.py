@@ -22,7 +22,7 @@ import attrs
 
 from hubwire import codec
 from hubwire.erasable import COMMITTED, Commitment, commitments_of, contents_in
-from hubwire.errors import ConfigurationError, InvalidRecord, StoreFull
+from hubwire.errors import InvalidRecord, StoreFull
 from hubwire.log import Log, LogReader, Record
 from hubwire.ports import KnowledgeStore
 from hubwire.waking import Slices
@@ -32,6 +32,7 @@ from ._contents import Contents
 from ._fields import ERASED_KIND
 from ._one_by_one import OneByOne
 from ._pages import Pages
+from ._stand_ins import refuse_copy
 from .blobs import restore
 
 __all__ = ("Eraser", "Erasure", "Targets", "erasures_of", "records_in", "whole_fields")
@@ -171,12 +172,8 @@ class Eraser:
         async with self._calls:
             if self.is_ready:
                 return
+            await refuse_copy(self._store, self._path)
             await self._log.open()
-            if await self._store.read_bytes(f"{self._path}/copy") is not None:
-                raise ConfigurationError(
-                    f"the log {self._path} is a redacted copy: nothing is appended to it, or erased in it. Write to the"
-                    " log that it is a copy of; or to a log at another path"
-                )
             if (since := await self._since()) is not None:
                 await self.again(since)
                 await self._store.delete(self._file)

@@ -29,7 +29,8 @@ from . import _arguments
 from ._forks import KIND, cited_in
 from ._records import RecordChecks, at_byte, fields_of
 from ._redaction import Redaction
-from ._signing import Signing, archived_path, archived_sizes, newest_path
+from ._signing import Signing, archived_path, archived_sizes, newest_path, witnessed_path
+from ._stand_ins import refuse_copy
 
 __all__ = ("Fork", "fork")
 
@@ -95,6 +96,7 @@ class _Forking:
         self._signing = Signing(store, self._log, SystemClock(), signer, 1.0)
 
     async def carry_out(self, by: str | None, reason: str, *, is_dry_run: bool) -> Fork:
+        await refuse_copy(self._store, self._path)
         await self._log.open()
         try:
             notes = await self._notes()
@@ -120,7 +122,7 @@ class _Forking:
         """Return all checkpoints by their path: of how many records each is, what it says, and the file."""
         files = [archived_path(self._path, size) for size in await archived_sizes(self._store, self._path)]
         notes: dict[str, tuple[int, Checkpoint | None, bytes]] = {}
-        for file in [*files, newest_path(self._path)]:
+        for file in [*files, newest_path(self._path), witnessed_path(self._path)]:
             content = await self._store.read_bytes(file)
             if content is not None:
                 try:

@@ -35,6 +35,7 @@ from ._one_by_one import OneByOne
 from ._plan import Plan, plan_for
 from ._promise import Promise
 from ._records import RecordChecks, RecordHead, fields_of
+from ._stand_ins import refuse_copy
 from .blobs import Blob, blob_of
 from .retention import Hold, Pruning, Retention
 
@@ -87,7 +88,7 @@ class Pruner:
             plan = await plan_for(self._store, self._path, retention, keeping, self._clock.now_ns())
             return plan.report(is_dry_run=True)
         async with self._calls:
-            await self._log.open()
+            await self._open()
             self._check_going_on()
             await self._finish()
             await self._take_in()
@@ -96,6 +97,10 @@ class Pruner:
             held = plan.segments and await self._carry_out(plan, max(keeping.days_min, retention.days_min), by, reason)
             report = (plan.held_by(held) if held else plan).report(is_dry_run=False)
             return attrs.evolve(report, is_archived=bool(report.segments and self._archive is not None))
+
+    async def _open(self) -> None:
+        await refuse_copy(self._store, self._path)
+        await self._log.open()
 
     async def _with_floor(self, days_min: float | None) -> Keeping:
         """Write the floor down beside the log, for who prunes it later without its program."""
@@ -210,7 +215,7 @@ class Pruner:
     async def say_again(self, by: str, reason: str) -> bool:
         """Say in the log where it begins, if no record says so any more; return whether that was done."""
         async with self._calls:
-            await self._log.open()
+            await self._open()
             first = (await read_kept(self._store, self._path)).first
             note = await read_note(self._store, self._path)
             anchor = None if note is None else note.at(first)
@@ -227,7 +232,7 @@ class Pruner:
     async def hold(self, name: str, reason: str, by: str | None) -> None:
         """Hold all records."""
         async with self._calls:
-            await self._log.open()
+            await self._open()
             keeping = await self._take_in()
             if keeping.named(name) is not None:
                 raise self._taken(name)
@@ -238,7 +243,7 @@ class Pruner:
     async def release(self, name: str, reason: str, by: str | None) -> None:
         """Release a hold."""
         async with self._calls:
-            await self._log.open()
+            await self._open()
             keeping = await self._take_in()
             if keeping.named(name) is None:
                 names = ", ".join(repr(hold.name) for hold in keeping.holds) or "none"
@@ -252,6 +257,7 @@ class Pruner:
 
         Return the first record that is held for certain, where a pruning has begun before; None if all are.
         """
+        await refuse_copy(self._store, self._path)
         if (await read_keeping(self._store, self._path)).named(name) is not None:
             raise self._taken(name)
         try:

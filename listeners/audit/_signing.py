@@ -38,6 +38,7 @@ from ._arguments import store_for
 from ._growing import GrowingTree
 from ._guests import CALL_SECONDS_MAX, Worker
 from ._one_by_one import OneByOne
+from ._stand_ins import refuse_copy
 
 __all__ = (
     "Signing",
@@ -220,6 +221,7 @@ class Signing:
     async def _ready(self) -> None:
         if self.is_ready:
             return
+        await refuse_copy(self._store, self._log.path)
         was_open = self._log.is_open
         await self._log.open()
         try:

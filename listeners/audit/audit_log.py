@@ -31,6 +31,7 @@ from ._promise import Promise
 from ._provable import Provable, Signature
 from ._queries import Queryable
 from ._redaction import Redaction
+from ._stand_ins import refuse_copy
 from ._subscribers import AuditSubscriber, Subscribers, is_own
 from ._verdicts import Verification
 from .blobs import BODY_BYTES_MAX, cut, must_be_cut, opened
@@ -199,6 +200,7 @@ class AuditLog(Erasable, Provable, Prunable, Queryable, BaseHubListener):
         self._signature.heartbeat.attached(attachment)
 
     async def __aenter__(self) -> Self:
+        await refuse_copy(self._store, self.path)
         try:
             await self._log.open()
         except AlreadyRunning as error:

@@ -21,7 +21,7 @@ from ._arguments import store_for
 from ._asked import Asked, checked_keys, checked_state, shorter_than
 from ._beginning import read_note
 from ._beside import Blobs, EndMarker, JournalBeside, unknown_files
-from ._copying import CopyMark, stand_in_of
+from ._copying import CopyMark
 from ._declared import COVERED
 from ._erased import ContentChecks
 from ._findings import Findings
@@ -29,6 +29,7 @@ from ._gaps import Gaps
 from ._promise import Coverage, Promise
 from ._records import RecordChecks, RecordHead, at_byte, fields_of
 from ._signed import SignedChecks
+from ._stand_ins import stand_in_of
 from ._state import VerifierState
 from ._timestamped import roots_of
 from ._verdicts import Verification
