@@ -104,7 +104,8 @@ class ContentChecks:
             elif not is_damaged:
                 self._counts["missing"] += 1
                 self._add(self._missing(index, commitment, said))
-        if confirmed < sum(erasure.size_from(self._first) for erasure in self._erasures):
+        due = sum(erasure.size_from(self._first) for erasure in self._erasures)
+        if confirmed < due or await self._has_old_files():
             await self._find_left_over()
         if not is_damaged:
             await self._count_orphans()
@@ -118,6 +119,11 @@ class ContentChecks:
             f"the erasable content of {commitment.field!r:.80} in record {index} of the log {self._path} is missing:"
             f" {why}; restore {self._path}/erasable/{commitment.page} from a copy"
         )
+
+    async def _has_old_files(self) -> bool:
+        """Tell whether a page is in two files: what one of them says is gone may be in the other."""
+        names = await self._store.list(f"{self._path}/erasable") if self._erasures else []
+        return any(f"{name}.e" in names for name in names)
 
     async def _find_left_over(self) -> None:
         """Find contents that were erased, as the log says, and are there."""
