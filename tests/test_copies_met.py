@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from test_audit_witnessed_verify import LOG, VKEYS, judged, seen
+from test_cli_read import hubwire
+from test_cli_report_signed import parts_of, root_of
 from test_erasable_copies import SIGNER, lines_of, signed_log
 
 from hubwire import Hub
@@ -24,8 +29,8 @@ from hubwire.listeners.audit import (
     tiles,
 )
 from hubwire.log import segment_path
-from hubwire.proof import KeySigner
-from hubwire.stores import MemoryStore
+from hubwire.proof import Checkpoint, KeySigner, Note
+from hubwire.stores import FileStore, MemoryStore
 from support.erasable import bytes_of
 
 pytest.importorskip("cryptography")
@@ -130,3 +135,21 @@ async def test_a_fork_that_lost_no_record_keeps_what_witnesses_have_seen() -> No
     assert await store.read_bytes("/audit/witnessed") == witnessed
     assert LOG.vkey.name.encode() in (witnessed or b"")
     assert (await examine(store, vkey=new.vkey)).holds
+
+
+@pytest.mark.parametrize("selection", [(), ("--kind", "note.*")])
+def test_a_report_of_a_copy_shows_that_its_records_are_in_the_log(tmp_path: Path, selection: tuple[str, ...]) -> None:
+    """The page takes the hash of a record that is withheld, and not that of what stands in its place."""
+
+    async def make() -> None:
+        copy = FileStore(tmp_path / "copy")
+        await redacted_copy(await signed_log(), copy, withheld=[2])
+        await copy.aclose()
+
+    anyio.run(make)
+    run = hubwire("report", tmp_path / "copy", *selection, "--output", tmp_path / "report.html")
+    assert (run.returncode, run.stderr) == (0, "")
+    leaves, about = parts_of(tmp_path / "report.html")
+    assert (2 in leaves) is not bool(selection)
+    checkpoint = Checkpoint.parse(Note.parse(about["signed"]["checkpoint"]).text)
+    assert root_of(leaves, checkpoint.size, base64.b64decode(about["signed"]["hashes"])) == checkpoint.root

@@ -29,9 +29,9 @@ from hubwire.waking import Slices
 from . import _arguments
 from ._beginning import read_marked
 from ._erasing import whole_fields
-from ._stand_ins import Leaves
 from ._subscribers import is_own
 from .blobs import blob_of
+from .stand_ins import Leaves
 
 __all__ = ("CopyMark", "RedactedCopy", "redacted_copy")
 

@@ -37,7 +37,7 @@ class ContentChecks:
         """Those that are not there: of which record, and what their page says."""
         self._erasures: list[Erasure] = []
         self._named: dict[str, list[int]] = {}
-        """Of each page: how many contents records name, and how many it had when it was read."""
+        """Of each page: how many contents that are there records name, and how many it had when it was read."""
         self._first = 0
         self._is_whole = True
         self._counts: dict[str, int] = dict.fromkeys(("present", "erased", "withheld", "missing", "altered"), 0)
@@ -53,7 +53,7 @@ class ContentChecks:
         """Look at the contents of a record, whole as it was appended."""
         for commitment in commitments_of(fields):
             page = await self._page(commitment)
-            self._named[commitment.page][0] += 1
+            self._named[commitment.page][0] += commitment.digest in page.contents
             if commitment.digest in page.gone:
                 self._absent.append((index, commitment, page.gone[commitment.digest][0]))
                 continue
@@ -73,7 +73,7 @@ class ContentChecks:
         if page is None or not (commitment.digest in page.contents or commitment.digest in page.gone):
             page = await read_page(self._store, self._path, commitment.page) or Page()
             self._pages[commitment.page] = page
-            self._named.setdefault(commitment.page, [0, 0])[1] = _count_due(page)
+            self._named.setdefault(commitment.page, [0, 0])[1] = len(page.contents)
             if len(self._pages) > _PAGES_MAX:
                 self._pages.popitem(last=False)
         return page
@@ -178,11 +178,6 @@ class ContentChecks:
         if not self._named and not self._erasures:
             return None
         return ContentsFound(**self._counts, erased_by=tuple(sorted(self._by)))
-
-
-def _count_due(page: Page) -> int:
-    """Return how many contents of a page records should name: all but those that were taken out for lack of one."""
-    return len(page.contents) + sum(why != b"{}" or what == WITHHELD for what, why in page.gone.values())
 
 
 class _Authority:

@@ -32,8 +32,8 @@ from ._contents import Contents
 from ._fields import ERASED_KIND
 from ._one_by_one import OneByOne
 from ._pages import Pages
-from ._stand_ins import refuse_copy
 from .blobs import restore
+from .stand_ins import refuse_copy
 
 __all__ = ("Eraser", "Erasure", "Targets", "erasures_of", "records_in", "whole_fields")
 

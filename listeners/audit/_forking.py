@@ -30,7 +30,7 @@ from ._forks import KIND, cited_in
 from ._records import RecordChecks, at_byte, fields_of
 from ._redaction import Redaction
 from ._signing import Signing, archived_path, archived_sizes, newest_path, witnessed_path
-from ._stand_ins import refuse_copy
+from .stand_ins import refuse_copy
 
 __all__ = ("Fork", "fork")
 

@@ -20,7 +20,7 @@ from hubwire.waking import Slices
 
 from . import _arguments
 from ._signing import read_newest
-from ._stand_ins import Leaves
+from .stand_ins import Leaves
 
 __all__ = ("prove", "range_roots")
 

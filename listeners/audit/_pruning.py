@@ -35,9 +35,9 @@ from ._one_by_one import OneByOne
 from ._plan import Plan, plan_for
 from ._promise import Promise
 from ._records import RecordChecks, RecordHead, fields_of
-from ._stand_ins import refuse_copy
 from .blobs import Blob, blob_of
 from .retention import Hold, Pruning, Retention
+from .stand_ins import refuse_copy
 
 __all__ = ("Pruner", "PruningEnded")
 

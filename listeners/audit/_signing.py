@@ -38,7 +38,7 @@ from ._arguments import store_for
 from ._growing import GrowingTree
 from ._guests import CALL_SECONDS_MAX, Worker
 from ._one_by_one import OneByOne
-from ._stand_ins import refuse_copy
+from .stand_ins import refuse_copy
 
 __all__ = (
     "Signing",

@@ -31,11 +31,11 @@ from ._promise import Promise
 from ._provable import Provable, Signature
 from ._queries import Queryable
 from ._redaction import Redaction
-from ._stand_ins import refuse_copy
 from ._subscribers import AuditSubscriber, Subscribers, is_own
 from ._verdicts import Verification
 from .blobs import BODY_BYTES_MAX, cut, must_be_cut, opened
 from .retention import Retention
+from .stand_ins import refuse_copy
 from .verify import verify
 
 if TYPE_CHECKING:

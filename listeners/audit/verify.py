@@ -29,12 +29,12 @@ from ._gaps import Gaps
 from ._promise import Coverage, Promise
 from ._records import RecordChecks, RecordHead, at_byte, fields_of
 from ._signed import SignedChecks
-from ._stand_ins import stand_in_of
 from ._state import VerifierState
 from ._timestamped import roots_of
 from ._verdicts import Verification
 from ._witnessed import witnesses_of
 from .blobs import blob_of
+from .stand_ins import stand_in_of
 
 __all__ = ("examine", "verify")
 
