@@ -155,7 +155,9 @@ class Eraser:
 
     def __init__(self, store: KnowledgeStore, log: Log, contents: Contents | None) -> None:
         self.is_ready: bool = False
-        """Whether what an earlier opening left undone is done."""
+        """Whether what an earlier opening, or a call that failed, left undone is done."""
+        self._is_swept = False
+        """Whether what a crash has left on the pages is taken out; not while records are on their way."""
         self._store = store
         self._log = log
         self._path = log.path
@@ -177,9 +179,9 @@ class Eraser:
             if (since := await self._since()) is not None:
                 await self.again(since)
                 await self._store.delete(self._file)
-            if self._contents is not None and not self._log.inspection.is_clean:
+            if self._contents is not None and not self._log.inspection.is_clean and not self._is_swept:
                 await self._take_out_torn()
-            self.is_ready = True
+            self.is_ready = self._is_swept = True
 
     async def _since(self) -> int | None:
         """Return from which record on the log may name an erasure that is not done; None if it names none."""
@@ -217,7 +219,11 @@ class Eraser:
                 return None
             done: list[tuple[int, int, int]] = []
             with anyio.CancelScope(shield=True):
-                done.append(await self._erase(targets, by, basis))
+                try:
+                    done.append(await self._erase(targets, by, basis))
+                except BaseException:
+                    self.is_ready = False  # it is finished before what comes next
+                    raise
             return done[0]
 
     async def _erase(self, targets: Targets, by: str, basis: str) -> tuple[int, int, int]:
@@ -275,7 +281,7 @@ class Eraser:
     async def close(self) -> None:
         """Wait for what is under way, and take out what no record names."""
         async with self._calls:
-            self.is_ready = False
+            self.is_ready = self._is_swept = False
             if self._contents is not None:
                 await self._contents.take_out()
                 self._contents.pending.clear()
