@@ -6,11 +6,13 @@ from typing import Any
 
 import anyio
 import pytest
+from test_audit_witnessed_verify import KEYS, LOG
 
 from hubwire import GenericEvent
-from hubwire.errors import StoreFull
+from hubwire.errors import NotWitnessed, StoreFull, WitnessFailed
 from hubwire.listeners import AuditLog
 from hubwire.listeners.audit import Retention, Rotation, examine
+from hubwire.proof import NoteSignature, WitnessPolicy, WitnessRequest
 from hubwire.stores import MemoryStore
 from support.erasable import SECRET, bytes_of, record
 from support.payloads import stamped
@@ -96,3 +98,40 @@ async def test_a_record_on_its_way_keeps_its_content_while_a_failed_erasure_is_f
     assert found.holds, found
     assert found.contents is not None
     assert (found.contents.present, found.contents.erased) == (21, 1)
+
+
+class Deaf:
+    """A witness that is down after its first answer."""
+
+    name, vkey = KEYS[0].vkey.name, KEYS[0].vkey
+    is_down = False
+
+    async def witness(self, request: WitnessRequest) -> NoteSignature:
+        if self.is_down:
+            raise WitnessFailed("it is down")
+        return KEYS[0].cosign(request.checkpoint.text, 1_700_000_000)
+
+
+async def test_a_log_closed_without_its_witnesses_keeps_no_content_of_what_it_refuses() -> None:
+    """No record would name it, so that no erasure would reach it."""
+    store, witness = MemoryStore(), Deaf()
+    policy = WitnessPolicy([witness], interval_seconds=0.0, grace_seconds=0.02, seconds_max=0.01, on_missing="closed")
+    log = AuditLog(store, signer=LOG, erasable=["content"], witnesses=policy, checkpoint_seconds=0.01)
+    await log.append(record(1, content="a first one"))
+    await log.witnessed()
+    witness.is_down = True
+    with anyio.fail_after(20), pytest.raises(NotWitnessed):
+        number = 1
+        while True:
+            number += 1
+            await log.append(record(number, content=f"{SECRET} {number}"))
+            await anyio.sleep(0.01)
+    for _ in range(3):
+        with pytest.raises(NotWitnessed):
+            await log.append(record(content="what was refused"))
+        with pytest.raises(NotWitnessed):
+            await log.append_many([record(content="what was refused")] * 2)
+    assert b"what was refused" not in await bytes_of(store)
+    await log.aclose()
+    assert f"{SECRET} {number}".encode() not in await bytes_of(store)
+    assert not any("no record names" in each for each in (await examine(store)).notes)

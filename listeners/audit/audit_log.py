@@ -335,6 +335,8 @@ class AuditLog(Erasable, Provable, Prunable, Queryable, BaseHubListener):
     async def _append_short(self, bodies: list[bytes]) -> range:
         if (contents := self._erasing.contents) is not None:
             await self._ready()
+            if self._admit is not None:
+                await self._admit()  # before a content is stored
             return await contents.append(bodies, self._append_batch)
         for number, body in enumerate(bodies):
             if len(body) > BODY_BYTES_MAX:
