@@ -173,7 +173,12 @@ class _Forking:
             if checkpoint is None or (checkpoint.origin != vkey.name and self._is_given_up(file, checkpoint, found))
         }
         for file, each in given_up.items():
-            await self._store.write(f"{self._path}/forks/{vkey.id.hex()}/{file.rpartition('/')[2]}", each)
+            kept = f"{self._path}/forks/{vkey.id.hex()}/{file.rpartition('/')[2]}"
+            await self._store.write(kept, each)
+            # Its timestamp is of no other checkpoint, and one over as many records may be there soon.
+            if (stamp := await self._store.read_bytes(f"{file}.tsr")) is not None:
+                await self._store.write(f"{kept}.tsr", stamp)
+                await self._store.delete(f"{file}.tsr")
         done = found.forks.get(str(vkey))
         if done is None:
             is_continuous = found.roots.get(old.size) == old.root
@@ -194,8 +199,9 @@ class _Forking:
             index = done[0]
         found.tree.extend([leaf_hash(line) for line in await self._lines_from(found.tree.size)])
         note = await self._signing.sign(is_archived=True)
-        for file in given_up:
-            if file != newest_path(self._path):
+        for file, each in given_up.items():
+            # The new checkpoint may be over as many records as one that is given up.
+            if file != newest_path(self._path) and await self._store.read_bytes(file) == each:
                 await self._store.delete(file)
         return note, index
 
