@@ -9,11 +9,12 @@ import pytest
 from test_audit_witnessed_verify import KEYS, LOG
 
 from hubwire import GenericEvent
-from hubwire.errors import NotWitnessed, StoreFull, WitnessFailed
+from hubwire.errors import NotWitnessed, StoreFull, StoreUnavailable, WitnessFailed
 from hubwire.listeners import AuditLog
 from hubwire.listeners.audit import Retention, Rotation, examine
 from hubwire.proof import NoteSignature, WitnessPolicy, WitnessRequest
 from hubwire.stores import MemoryStore
+from support import files_of, store_of
 from support.erasable import SECRET, bytes_of, record
 from support.payloads import stamped
 
@@ -135,3 +136,63 @@ async def test_a_log_closed_without_its_witnesses_keeps_no_content_of_what_it_re
     await log.aclose()
     assert f"{SECRET} {number}".encode() not in await bytes_of(store)
     assert not any("no record names" in each for each in (await examine(store)).notes)
+
+
+class Killed(MemoryStore):
+    """Fails for good after so many changes."""
+
+    left: int | None = None
+
+    def _count(self) -> None:
+        if self.left is not None:
+            if not self.left:
+                raise StoreUnavailable("the program was killed")
+            self.left -= 1
+
+    async def write(self, path: str, content: str | bytes, **terms: Any) -> None:
+        self._count()
+        await super().write(path, content, **terms)
+
+    async def append(self, path: str, content: str | bytes, **terms: Any) -> int:
+        self._count()
+        return await super().append(path, content, **terms)
+
+    async def delete(self, path: str) -> None:
+        self._count()
+        await super().delete(path)
+
+
+async def test_a_kill_while_contents_are_erased_and_pruned_leaves_none_that_no_record_names() -> None:
+    """At each step of an erasure, a pruning, another erasure and another pruning, which the next opening finishes."""
+    kills, is_done, settings = 0, False, {"erasable": ["content"], "rotation": Rotation(bytes_max=700)}
+    while not is_done:
+        store = Killed()
+        log = AuditLog(store, **settings)
+        for number in range(1, 16):
+            await log.append(record(number, content=f"{SECRET} {number}"))
+        store.left = kills
+        try:
+            await log.erase(records=[1, 2, 9], by="dpo", basis="asked")
+            await log.prune(retention=Retention(segments_max=4))
+            await log.erase(agent="agent-1", by="dpo", basis="asked")
+            await log.append(record(30))
+            await log.prune(retention=Retention(segments_max=3))
+            is_done = True
+        except StoreUnavailable:
+            kills += 1
+        after = await store_of(await files_of(store))
+        again = AuditLog(after, **settings)
+        await again.append(record(31))
+        await again.prune(retention=Retention(segments_max=3))
+        await again.aclose()
+        found = await examine(after)
+        assert found.holds, (kills, found)
+        assert found.contents is not None
+        pages = [
+            await after.read_bytes(f"/audit/erasable/{name}") or b"" for name in await after.list("/audit/erasable")
+        ]
+        there = [line for page in pages for line in page.splitlines() if line[45:46] != b"-"]
+        assert len(there) == found.contents.present, kills
+        store.left = None
+        await log.aclose()
+    assert kills > 20
