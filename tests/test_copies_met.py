@@ -153,3 +153,17 @@ def test_a_report_of_a_copy_shows_that_its_records_are_in_the_log(tmp_path: Path
     assert (2 in leaves) is not bool(selection)
     checkpoint = Checkpoint.parse(Note.parse(about["signed"]["checkpoint"]).text)
     assert root_of(leaves, checkpoint.size, base64.b64decode(about["signed"]["hashes"])) == checkpoint.root
+
+
+def test_repair_cuts_no_copy(tmp_path: Path) -> None:
+    async def make() -> None:
+        copy = FileStore(tmp_path / "copy")
+        await redacted_copy(await signed_log(), copy, withheld=[2])
+        await copy.aclose()
+
+    anyio.run(make)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    run = hubwire("repair", tmp_path / "copy", "cut", "--log", "/audit", "--at", "4", "--reason", "a try")
+    assert run.returncode != 0
+    assert "is a redacted copy" in run.stderr
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before

@@ -12,6 +12,7 @@ from hubwire import GenericEvent
 from hubwire.errors import NotWitnessed, StoreFull, StoreUnavailable, WitnessFailed
 from hubwire.listeners import AuditLog
 from hubwire.listeners.audit import Retention, Rotation, examine
+from hubwire.log import segment_path
 from hubwire.proof import NoteSignature, WitnessPolicy, WitnessRequest
 from hubwire.stores import MemoryStore
 from support import files_of, store_of
@@ -196,3 +197,17 @@ async def test_a_kill_while_contents_are_erased_and_pruned_leaves_none_that_no_r
         store.left = None
         await log.aclose()
     assert kills > 20
+
+
+async def test_a_log_that_lost_what_it_said_of_an_erasure_is_not_told_to_bring_the_content_back() -> None:
+    store = MemoryStore()
+    log = AuditLog(store, erasable=["content"])
+    await log.append(record())
+    before = await store.read_bytes(segment_path("/audit", 0)) or b""
+    await log.erase(records=1, by="dpo", basis="asked")
+    await log.aclose()
+    await store.write(segment_path("/audit", 0), before)
+    await store.delete("/audit/clean")
+    (fault,) = (await examine(store)).integrity.faults
+    assert "the log has lost that record" in fault
+    assert "from a copy" not in fault

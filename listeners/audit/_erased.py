@@ -115,9 +115,13 @@ class ContentChecks:
             ERASED: "its page says that it was erased, and no record.erased of the log does",
             WITHHELD: "its page says that it was withheld from a copy, and this log is not marked as a copy",
         }.get(said, "no record.erased of the log says that it was erased")
+        page = f"{self._path}/erasable/{commitment.page}"
+        then = f"restore {page} from a copy"
+        if said == ERASED:  # a content that was to go is not to be brought back
+            then = f"the log has lost that record, as when its end was cut off, or {page} was changed: restore that one"
         return (
             f"the erasable content of {commitment.field!r:.80} in record {index} of the log {self._path} is missing:"
-            f" {why}; restore {self._path}/erasable/{commitment.page} from a copy"
+            f" {why}; {then}"
         )
 
     async def _has_old_files(self) -> bool:
