@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Awaitable, Callable
 
 import anyio
 import pytest
+from anyio.abc import TaskGroup
 from test_audit_witnessed_verify import KEYS, LOG, VKEYS, Cosigner
 from test_erasable_copies import SIGNER
 
@@ -42,7 +44,7 @@ class Interrupted(MemoryStore):
         await self._count()
         return await super().size(path)
 
-    async def list(self, path: str = "/") -> list[str]:
+    async def list(self, path: str = "/") -> builtins.list[str]:
         await self._count()
         return await super().list(path)
 
@@ -127,7 +129,7 @@ async def test_an_erasure_under_way_is_copied_whole_or_not() -> None:
         copy = GivenUp(store)
         async with anyio.create_task_group() as tasks:
 
-            async def begin(log: AuditLog = log, tasks: anyio.abc.TaskGroup = tasks) -> None:
+            async def begin(log: AuditLog = log, tasks: TaskGroup = tasks) -> None:
                 async def erase() -> None:
                     await log.erase(records=1, by="dpo", basis="asked")
 

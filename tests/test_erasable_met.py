@@ -165,7 +165,8 @@ class Killed(MemoryStore):
 
 async def test_a_kill_while_contents_are_erased_and_pruned_leaves_none_that_no_record_names() -> None:
     """At each step of an erasure, a pruning, another erasure and another pruning, which the next opening finishes."""
-    kills, is_done, settings = 0, False, {"erasable": ["content"], "rotation": Rotation(bytes_max=700)}
+    settings: dict[str, Any] = {"erasable": ["content"], "rotation": Rotation(bytes_max=700)}
+    kills, is_done = 0, False
     while not is_done:
         store = Killed()
         log = AuditLog(store, **settings)
