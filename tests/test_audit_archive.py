@@ -14,7 +14,7 @@ from hubwire.listeners import AuditLog
 from hubwire.listeners.audit import Outcome, Retention, examine, verify
 from hubwire.log import segment_path
 from hubwire.ports import KnowledgeStore
-from hubwire.proof import KeySigner
+from hubwire.proof import Checkpoint, KeySigner
 from hubwire.query import query
 from hubwire.stores import FileStore, MemoryStore
 from hubwire.stores.archived import archived
@@ -340,3 +340,17 @@ async def test_erasable_contents_are_not_archived() -> None:
         await audit.prune(retention=FOUR)
     await audit.aclose()
     assert (await firsts(store), await files_of(archive)) == (before, {})
+
+
+async def test_timestamps_are_archived_with_their_checkpoints() -> None:
+    store, archive, clock = MemoryStore(), MemoryStore(), ManualClock()
+    audit = await days_of(store, clock, 5, archive=archive, signer=KeySigner.new("example.org/log"))
+    size = Checkpoint.parse((await audit.checkpoint()).text).size
+    stamp = f"/audit/checkpoints/{size:020}.tsr"
+    await store.write(stamp, b"the time of that checkpoint")
+    for day in range(5, 9):
+        clock.advance(DAY)
+        await audit.append({"day": day, "part": 0})
+    assert (await audit.prune(retention=FOUR)).first >= size
+    await audit.aclose()
+    assert await archive.read_bytes(stamp) == b"the time of that checkpoint"

@@ -394,3 +394,35 @@ def test_the_command_forks_a_log(tmp_path: Path, key: KeySigner, new: KeySigner)
     assert "it burnt" in out
     assert hubwire("log", "fork", data, "--key", new_file)[0] == 2
     assert hubwire("log", "fork", tmp_path / "none", "--reason", "x", "--key", new_file)[0] == 1
+
+
+async def test_the_first_checkpoint_of_a_fork_stays_where_it_has_the_place_of_one_that_is_given_up(
+    key: KeySigner, new: KeySigner
+) -> None:
+    """Over as many records; and the timestamp of the other one is not taken for its own."""
+    store = MemoryStore()
+    await fill(store, range(10), key)
+    old = await files_of(store)
+    await fill(store, range(10, 13), key)
+    given_up = f"/audit/checkpoints/{15:020}"
+    before = await store.read_bytes(given_up)
+    assert before is not None
+    await store.write(f"{given_up}.tsr", b"the time of that")
+    for path in (FIRST, "/audit/clean"):
+        await store.write(path, old[path])
+    await fill_plain(store)
+    made = await fork(store, signer=new, reason="the disk was restored")
+    assert Checkpoint.parse((made.note or Note("", ())).text).size == 15
+    kept = f"/audit/forks/{new.vkey.id.hex()}/{15:020}"
+    assert await store.read_bytes(kept) == before
+    assert await store.read_bytes(f"{kept}.tsr") == b"the time of that"
+    assert await store.read_bytes(given_up) == str(made.note).encode()
+    assert not await store.exists(f"{given_up}.tsr")
+    assert (await examine(store, vkey=new.vkey, expect_checkpoint=made.note)).holds
+
+
+async def fill_plain(store: MemoryStore) -> None:
+    """Append one record without a signer."""
+    audit = AuditLog(store)
+    await audit.append({"kind": "work.done"})
+    await audit.aclose()

@@ -246,7 +246,7 @@ async def test_what_cannot_be_is_refused_and_writes_nothing(wrong: dict[str, Any
 async def test_a_leaf_is_the_hash_of_the_line() -> None:
     store, copy = await signed_log(), MemoryStore()
     await redacted_copy(store, copy, withheld=[2])
-    from hubwire.listeners.audit._copying import stand_in_of
+    from hubwire.listeners.audit.stand_ins import stand_in_of
 
     stand_in = stand_in_of((await lines_of(copy))[2])
     assert stand_in is not None

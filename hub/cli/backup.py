@@ -10,7 +10,7 @@ import anyio
 from ..clock import SystemClock, timestamp
 from ..errors import ConfigurationError
 from ..ports import KnowledgeStore
-from .copying import MANIFEST, VERSION, Manifest, copy_live, copy_verified, read_manifest
+from .copying import MANIFEST, VERSION, Manifest, copy_live, copy_verified, read_manifest, why_contents_differ
 from .doctor import say_store
 from .failures import CommandFailed
 from .inspection import StoreReport, inspect_store
@@ -54,7 +54,7 @@ async def back_up(
         async with _undone_unless_well(target) as outcome:
             files = await copy_live(source, target)
             report = await inspect_store(target, name=target_name)
-            why = await _inconsistency(source, report, name)
+            why = await _inconsistency(source, report, name) or await why_contents_differ(source, target, files)
             if why is None:
                 manifest = Manifest(VERSION, timestamp(SystemClock().now_ns()), tuple(files))
                 await target.write(MANIFEST, manifest.encode(), if_absent=True)

@@ -30,6 +30,7 @@ __all__ = (
     "logs_at",
     "logs_in",
     "read_manifest",
+    "why_contents_differ",
 )
 
 MANIFEST = "/backup.json"
@@ -40,6 +41,9 @@ _SEGMENT = re.compile(r"(?P<log>.*)/log/\d{20}\.jsonl")
 _KEPT_BESIDE = re.compile(
     r"(?P<log>/.+?)/(?:(?P<file>clean|kept)|beside/(?:positions|snapshots)-\d+|snapshots/\d{20}(?:-\d+)?)"
 )
+_PAGE = re.compile(r"(?P<page>(?P<log>.*)/erasable/\d{20}-[0-9a-f]{8})(?P<other>\.e)?")
+_REPLACED = ("/checkpoint", "/witnessed", "/~position")
+"""What is replaced as a whole, and may be longer then."""
 _MARKER = re.compile(rb'\{"before_bytes":\d|\{"chain":"|\d{1,20}\s*\Z')
 """How the files of a log that say where it ends and begins begin themselves."""
 
@@ -154,8 +158,10 @@ def _stage(path: str, journals: Sequence[str], logs: Sequence[str]) -> int:
     if log is not None and path in {f"{log}/{name}" for name in ("clean", "kept", "pruned", "holds")}:
         # Once: a pruning replaces them. The segments that they speak of are copied before, or after.
         return 3
-    if log is not None and path.startswith((f"{log}/tree/", f"{log}/checkpoints/")):
+    if log is not None and path.startswith((f"{log}/tree/", f"{log}/checkpoints/", f"{log}/witnessed")):
         return 3  # Once: they speak of no more records than are copied of the segments later.
+    if path.endswith("/~position"):
+        return 3  # Once: it says how far the logs of tenants are, which are copied further later.
     if log is not None and path == f"{log}/checkpoint":
         return 6  # The newest one, which is never older than those that were put aside: copied after these.
     # Blobs are written before the records that refer to them, so they are copied after these.
@@ -184,6 +190,31 @@ async def copy_live(source: KnowledgeStore, target: KnowledgeStore) -> list[Copi
                     copy = copies.setdefault(path, _Copy(source, target, path))
                     await copy.extend(whole_lines=bool(_SEGMENT.fullmatch(path)))
     return [copies[path].copied() for path in sorted(copies) if copies[path].is_there]
+
+
+async def why_contents_differ(source: KnowledgeStore, target: KnowledgeStore, files: Sequence[Copied]) -> str | None:
+    """Return why erasable contents of a copy are not those that the store has now; None if they are.
+
+    Contents that were erased meanwhile would be in the copy all the same, or be gone there without a record of that.
+    """
+    pages = [(file, match) for file in files if (match := _PAGE.fullmatch(file.path)) is not None]
+    again = {match["page"] for _, match in pages if match["other"]}
+    doubled = {match["page"] for _, match in pages if not match["other"]} & again
+    for file, match in pages:
+        if await source.read_bytes(file.path, 0, file.size) != await target.read_bytes(file.path):
+            return f"contents were erased from {match['page']} meanwhile"
+        if match["page"] in doubled and await _has_grown(source, match["log"], files):
+            return f"contents are being erased from {match['page']}"
+    return None
+
+
+async def _has_grown(source: KnowledgeStore, log: str, files: Sequence[Copied]) -> bool:
+    """Tell whether a log has records that were not copied."""
+    sizes = {file.path: file.size for file in files}
+    for name in await source.list(f"{log}/log"):
+        if await source.size(f"{log}/log/{name}") != sizes.get(f"{log}/log/{name}"):
+            return True
+    return False
 
 
 async def copy_verified(source: KnowledgeStore, target: KnowledgeStore, manifest: Manifest, name: str) -> None:
@@ -221,7 +252,7 @@ class _Copy:
             return
         while self._size < size or not self.is_there:
             # A file that is replaced as a whole may be longer by now: what is read at once is one of them, whole.
-            is_replaced = self._path.endswith("/checkpoint") and size < _PIECE_BYTES
+            is_replaced = self._path.endswith(_REPLACED) and size < _PIECE_BYTES
             end = None if is_replaced else min(size, self._size + _PIECE_BYTES)
             piece = await self._source.read_bytes(self._path, self._size, end)
             if not piece and (end is None or end > self._size):

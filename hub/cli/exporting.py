@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from hubwire.listeners.audit import signed_part
 from hubwire.listeners.audit.blobs import opened, restore
+from hubwire.listeners.audit.stand_ins import Leaves
 
 from ..erasable import COMMITTED, Opener
 from ..errors import ConfigurationError
@@ -62,6 +63,7 @@ class Source:
         self._path = path
         self._selection = selection
         self._opener = Opener(store, path)
+        self._leaves: Leaves | None = None
 
     async def records(self, progress: Progress) -> AsyncIterator[ExportRecord]:
         """Iterate over the records; those that were too long for a line come whole."""
@@ -69,8 +71,8 @@ class Source:
         task = progress.add_task("exporting", total=end)
         async for record, previous in self._lines(end):
             self.written += 1
-            whole = await self._whole(record)
-            yield ExportRecord(record.line, record.index, whole, previous)
+            whole, leaf = await self._whole(record), await self._withheld(record)
+            yield ExportRecord(record.line, record.index, whole, previous, leaf is not None, leaf)
             if self.written % _PROGRESS_EVERY == 0:
                 progress.update(task, completed=record.index)
         progress.update(task, completed=end)
@@ -91,6 +93,13 @@ class Source:
             if found.index >= end:
                 return
             yield Record(found.index, found.line), None
+
+    async def _withheld(self, record: Record) -> bytes | None:
+        """Return the hash of a record that is withheld from a copy, in the tree of its log; None if it is there."""
+        if self._leaves is None:
+            self._leaves = await Leaves.of_log(self._store, self._path)
+        found = self._leaves.stand_in(record)
+        return None if found is None else found.leaf
 
     async def _whole(self, record: Record) -> bytes | None:
         if (b'"cut":{' not in record.line and COMMITTED not in record.line) or fields_of(record) is None:

@@ -41,7 +41,7 @@ from .failures import CommandFailed
 from .inspection import JournalReport, StoreReport, inspect_store
 from .lost import Intention, Lost, unfinished
 from .output import escape, plural, say
-from .signed_logs import is_checkpoint
+from .signed_logs import is_checkpoint, refuse_copy
 from .target import emptiness, open_target
 
 __all__ = ("ACTIONS", "repair")
@@ -188,6 +188,7 @@ class _Repairs:
         return [(line, rebuild), *([record] if await list_segments(self._store, log) else [])]
 
     async def _cut(self, log: str, at: int | None, reason: str) -> list[Step]:
+        await refuse_copy(self._store, log)
         cut = await find_cut(self._store, log, record=at)
         if cut is None and self._is_resumed:
             again = await said_again(self._store, {log: None})

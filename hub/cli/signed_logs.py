@@ -7,7 +7,7 @@ import shlex
 from ..errors import CheckpointInvalid
 from ..ports import KnowledgeStore
 
-__all__ = ("advice_to_fork", "is_checkpoint", "trouble_with_checkpoint")
+__all__ = ("advice_to_fork", "is_checkpoint", "refuse_copy", "trouble_with_checkpoint")
 
 
 async def trouble_with_checkpoint(store: KnowledgeStore, log: str, records: int) -> str | None:
@@ -35,6 +35,13 @@ def advice_to_fork(target: str, log: str) -> str:
         "restore the whole store from the newest backup; or go on with what is here, as another log, which says so:"
         f" hubwire log fork {shlex.quote(target)} --log {shlex.quote(log)} --key FILE --reason '...' --dry-run"
     )
+
+
+async def refuse_copy(store: KnowledgeStore, log: str) -> None:
+    """Raise :class:`~hubwire.errors.ConfigurationError` if a log is a redacted copy: nothing in it is changed."""
+    from hubwire.listeners.audit.stand_ins import refuse_copy as refuse
+
+    await refuse(store, log)
 
 
 def is_checkpoint(path: str, log: str) -> bool:

@@ -38,9 +38,9 @@ class ExportRecord(Value):
     previous: str | None = None
     """``h`` of the record before it in its log, where that is known; empty for the first record of a log."""
     is_redacted: bool = False
-    """Whether it was changed for this export: then its line is not what its chain value stands for."""
+    """Whether it was changed for this export, or withheld: then its line is not what its chain value stands for."""
     leaf: bytes | None = None
-    """Of one that was changed: the hash that its line has in the tree of a signed log, of 32 bytes."""
+    """Of one that was changed, or withheld: the hash that its line has in the tree of a signed log, of 32 bytes."""
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def redacted(record: ExportRecord, redacting: Redacting | None) -> ExportRecord:
         whole = redacting.line(whole)
     if line is record.line and whole is record.whole:
         return record
-    return attrs.evolve(record, line=line, whole=whole, is_redacted=True, leaf=leaf_hash(record.line))
+    return attrs.evolve(record, line=line, whole=whole, is_redacted=True, leaf=record.leaf or leaf_hash(record.line))
 
 
 def _redacted_line(line: bytes, redacting: Redacting) -> bytes:

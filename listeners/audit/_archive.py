@@ -134,6 +134,8 @@ class Archive:
         sizes = [size for size in await archived_sizes(self._store, self._path) if size <= first]
         for size in sizes:
             await self._copy(archived_path(self._path, size))
+            if await self._store.exists(stamp := f"{archived_path(self._path, size)}.tsr"):
+                await self._copy(stamp)
         if sizes:
             newest = await self._store.read_bytes(archived_path(self._path, sizes[-1]))
             await self._archive.write(newest_path(self._path), newest or b"")

@@ -12,13 +12,13 @@ import attrs
 import msgspec
 
 from hubwire import codec
-from hubwire.errors import ConfigurationError, InvalidRecord, LogDamaged, NewerVersion
+from hubwire.errors import InvalidRecord, LogDamaged, NewerVersion
 from hubwire.log import LogReader
 from hubwire.ports import KnowledgeStore
 
 from ._promise import Promise
 
-__all__ = ("Anchor", "Note", "anchor_of", "check_no_copy", "read_marked", "read_note")
+__all__ = ("Anchor", "Note", "anchor_of", "read_marked", "read_note")
 
 _VERSION = 1
 
@@ -83,15 +83,6 @@ class Note:
             "pages": list(self.pages),
         }
         await store.write(f"{path}/pruned", codec.encode_marker(fields, version=_VERSION))
-
-
-async def check_no_copy(store: KnowledgeStore, path: str) -> None:
-    """See that a log is no redacted copy, before it is changed: a record more, and it would be no copy any more."""
-    if await store.read_bytes(f"{path}/copy") is not None:
-        raise ConfigurationError(
-            f"the log {path} is a redacted copy: nothing is appended to it, or erased in it. Write to the log that it"
-            " is a copy of; or to a log at another path"
-        )
 
 
 async def read_marked(store: KnowledgeStore, file: str) -> dict[str, Any] | None:

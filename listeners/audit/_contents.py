@@ -10,7 +10,7 @@ import msgspec
 
 from hubwire import codec
 from hubwire.erasable import DIGEST_CHARS, commit
-from hubwire.errors import ConfigurationError, StoreFull
+from hubwire.errors import ConfigurationError, InvalidRecord, LogRolledBack, NotWitnessed, StoreFull
 from hubwire.patterns import Patterns
 from hubwire.ports import KnowledgeStore
 
@@ -151,7 +151,7 @@ class Contents:
         short, page, digests = await self._shortened(bodies)
         try:
             result = await append(short)
-        except StoreFull:
+        except (InvalidRecord, LogRolledBack, NotWitnessed, StoreFull):  # of others it is not known whether it did
             self.pages.abandon(page, digests)
             raise
         self.pending -= digests

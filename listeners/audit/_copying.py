@@ -8,9 +8,8 @@ content that is not opened is a line of its page that says so. In the place of a
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
-from collections.abc import Iterable, Sequence
+from base64 import b64encode
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
@@ -32,13 +31,13 @@ from ._beginning import read_marked
 from ._erasing import whole_fields
 from ._subscribers import is_own
 from .blobs import blob_of
+from .stand_ins import Leaves
 
-__all__ = ("CopyMark", "RedactedCopy", "StandIn", "redacted_copy", "stand_in_of")
+__all__ = ("CopyMark", "RedactedCopy", "redacted_copy")
 
 _VERSION = 1
 _MANY = 100_000
 _SLICE_SECONDS = 0.002
-_BEGIN = b'{"$withheld":{'
 
 
 @attrs.frozen(kw_only=True)
@@ -58,31 +57,6 @@ class RedactedCopy:
     """How many records are withheld: their leaf hashes stand in their places."""
     unmet: tuple[str, ...] = ()
     """What of ``opened``, ``withheld`` and ``withheld_kinds`` no record has met: for that, nothing was done."""
-
-
-@attrs.frozen
-class StandIn:
-    """What stands in the place of a record that is withheld."""
-
-    leaf: bytes
-    seq: int | None
-
-
-def stand_in_of(line: bytes) -> StandIn | None:
-    """Return what a line of a copy stands for; None if it is a record."""
-    if not line.startswith(_BEGIN):
-        return None
-    try:
-        fields = codec.decode_fields(codec.body_of(line))
-        match fields:
-            case {"$withheld": {"leaf": str(leaf), "seq": int() | None as seq, **rest}} if (
-                not rest and len(fields) == 1
-            ):
-                digest = b64decode(leaf, validate=True)
-                return StandIn(digest, seq) if len(digest) == 32 else None  # a SHA-256
-    except (InvalidRecord, Base64Error, ValueError):
-        pass
-    return None
 
 
 @attrs.frozen
@@ -228,11 +202,13 @@ class _Copying:
         """Of pages, that are not written yet."""
         self._tree: Tree | None = None
         self._unmet = _Unmet(choice)
+        self._leaves: list[bytes] = []
+        """Of the records that were read, and are not in the tree yet."""
 
     async def files(self) -> None:
         """Copy what lies beside the records: before these, so that none of it is ahead of them."""
         path = self._path
-        names = ["checkpoint", "clean", "pruned", "kept"]
+        names = ["witnessed", "checkpoint", "clean", "pruned", "kept"]
         names += [f"checkpoints/{name}" for name in await self._source.list(f"{path}/checkpoints")]
         is_pruned = (await read_kept(self._source, path)).first > 0
         if is_pruned:
@@ -248,34 +224,41 @@ class _Copying:
         """Copy the records, and the contents that are opened."""
         slices = Slices(_SLICE_SECONDS)
         reader = LogReader(self._source, self._path)
+        leaves = await Leaves.of_log(self._source, self._path)
         while records := await reader.read():
             lines = []
             for record in records:
                 await slices.cut()
-                lines.append(await self._line(record))
+                lines.append(await self._line(record, leaves))
             for name, some in self._lines.items():
                 await self._out.append(page_path(self._path, name), b"".join(some))
             self._lines = {}
             content = b"".join([line + b"\n" for line in lines])
             await self._out.append(segment_path(self._path, reader.segment), content)
             self.report = attrs.evolve(self.report, records=reader.index)
-            await self._keep_tree(records)
+            await self._keep_tree()
         self.report = attrs.evolve(self.report, unmet=self._unmet.all)
 
-    async def _keep_tree(self, records: Sequence[Record]) -> None:
+    async def _keep_tree(self) -> None:
+        leaves, self._leaves = self._leaves, []
         if self._tree is not None:
             before = self._tree.size
-            self._tree.extend([leaf_hash(record.line) for record in records])
+            self._tree.extend(leaves)
             await TreeHashes(self._out, self._path).append(self._tree.take_grown(), before)
 
-    async def _line(self, record: Record) -> bytes:
+    async def _line(self, record: Record, leaves: Leaves) -> bytes:
         """Copy what belongs to a record; return the line that the copy has."""
+        withheld = leaves.stand_in(record)
+        self._leaves.append(leaf_hash(record.line) if withheld is None else withheld.leaf)
+        if withheld is not None:  # from the copy that is copied
+            self._count(withheld_records=1)
+            return record.line
         fields = codec.decode_fields(record.body)
         if self._choice.withholds(record, fields):
             self._count(withheld_records=1)
             self._unmet.withheld(record.index, fields)
             seq = fields.get("seq")
-            leaf = b64encode(leaf_hash(record.line)).decode()
+            leaf = b64encode(self._leaves[-1]).decode()
             durable, chain = codec.seal_of(record.line)
             held = codec.encode_fields({"$withheld": {"leaf": leaf, "seq": seq if type(seq) is int else None}})
             return codec.seal(held, durable, chain)
@@ -297,7 +280,7 @@ class _Copying:
                 ) from error
             self._unmet.content(record.index, each.field)
             if each.digest in page.gone:
-                self._count(gone=1)
+                self._count(**{"withheld" if page.gone[each.digest][0] == WITHHELD else "gone": 1})
                 line = gone_line(each.digest, *page.gone[each.digest])
             elif content is None:
                 self._count(gone=1)

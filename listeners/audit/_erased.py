@@ -37,7 +37,7 @@ class ContentChecks:
         """Those that are not there: of which record, and what their page says."""
         self._erasures: list[Erasure] = []
         self._named: dict[str, list[int]] = {}
-        """Of each page: how many contents records name, and how many it had when it was read."""
+        """Of each page: how many contents that are there records name, and how many it had when it was read."""
         self._first = 0
         self._is_whole = True
         self._counts: dict[str, int] = dict.fromkeys(("present", "erased", "withheld", "missing", "altered"), 0)
@@ -53,7 +53,7 @@ class ContentChecks:
         """Look at the contents of a record, whole as it was appended."""
         for commitment in commitments_of(fields):
             page = await self._page(commitment)
-            self._named[commitment.page][0] += 1
+            self._named[commitment.page][0] += commitment.digest in page.contents
             if commitment.digest in page.gone:
                 self._absent.append((index, commitment, page.gone[commitment.digest][0]))
                 continue
@@ -73,7 +73,7 @@ class ContentChecks:
         if page is None or not (commitment.digest in page.contents or commitment.digest in page.gone):
             page = await read_page(self._store, self._path, commitment.page) or Page()
             self._pages[commitment.page] = page
-            self._named.setdefault(commitment.page, [0, 0])[1] = _count_due(page)
+            self._named.setdefault(commitment.page, [0, 0])[1] = len(page.contents)
             if len(self._pages) > _PAGES_MAX:
                 self._pages.popitem(last=False)
         return page
@@ -104,7 +104,8 @@ class ContentChecks:
             elif not is_damaged:
                 self._counts["missing"] += 1
                 self._add(self._missing(index, commitment, said))
-        if confirmed < sum(erasure.size_from(self._first) for erasure in self._erasures):
+        due = sum(erasure.size_from(self._first) for erasure in self._erasures)
+        if confirmed < due or await self._has_old_files():
             await self._find_left_over()
         if not is_damaged:
             await self._count_orphans()
@@ -114,10 +115,19 @@ class ContentChecks:
             ERASED: "its page says that it was erased, and no record.erased of the log does",
             WITHHELD: "its page says that it was withheld from a copy, and this log is not marked as a copy",
         }.get(said, "no record.erased of the log says that it was erased")
+        page = f"{self._path}/erasable/{commitment.page}"
+        then = f"restore {page} from a copy"
+        if said == ERASED:  # a content that was to go is not to be brought back
+            then = f"the log has lost that record, as when its end was cut off, or {page} was changed: restore that one"
         return (
             f"the erasable content of {commitment.field!r:.80} in record {index} of the log {self._path} is missing:"
-            f" {why}; restore {self._path}/erasable/{commitment.page} from a copy"
+            f" {why}; {then}"
         )
+
+    async def _has_old_files(self) -> bool:
+        """Tell whether a page is in two files: what one of them says is gone may be in the other."""
+        names = await self._store.list(f"{self._path}/erasable") if self._erasures else []
+        return any(f"{name}.e" in names for name in names)
 
     async def _find_left_over(self) -> None:
         """Find contents that were erased, as the log says, and are there."""
@@ -172,11 +182,6 @@ class ContentChecks:
         if not self._named and not self._erasures:
             return None
         return ContentsFound(**self._counts, erased_by=tuple(sorted(self._by)))
-
-
-def _count_due(page: Page) -> int:
-    """Return how many contents of a page records should name: all but those that were taken out for lack of one."""
-    return len(page.contents) + sum(why != b"{}" or what == WITHHELD for what, why in page.gone.values())
 
 
 class _Authority:

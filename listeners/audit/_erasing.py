@@ -27,12 +27,13 @@ from hubwire.log import Log, LogReader, Record
 from hubwire.ports import KnowledgeStore
 from hubwire.waking import Slices
 
-from ._beginning import check_no_copy, read_marked
+from ._beginning import read_marked
 from ._contents import Contents
 from ._fields import ERASED_KIND
 from ._one_by_one import OneByOne
 from ._pages import Pages
 from .blobs import restore
+from .stand_ins import refuse_copy
 
 __all__ = ("Eraser", "Erasure", "Targets", "erasures_of", "records_in", "whole_fields")
 
@@ -154,7 +155,9 @@ class Eraser:
 
     def __init__(self, store: KnowledgeStore, log: Log, contents: Contents | None) -> None:
         self.is_ready: bool = False
-        """Whether what an earlier opening left undone is done."""
+        """Whether what an earlier opening, or a call that failed, left undone is done."""
+        self._is_swept = False
+        """Whether what a crash has left on the pages is taken out; not while records are on their way."""
         self._store = store
         self._log = log
         self._path = log.path
@@ -171,14 +174,14 @@ class Eraser:
         async with self._calls:
             if self.is_ready:
                 return
+            await refuse_copy(self._store, self._path)
             await self._log.open()
-            await check_no_copy(self._store, self._path)
             if (since := await self._since()) is not None:
                 await self.again(since)
                 await self._store.delete(self._file)
-            if self._contents is not None and not self._log.inspection.is_clean:
+            if self._contents is not None and not self._log.inspection.is_clean and not self._is_swept:
                 await self._take_out_torn()
-            self.is_ready = True
+            self.is_ready = self._is_swept = True
 
     async def _since(self) -> int | None:
         """Return from which record on the log may name an erasure that is not done; None if it names none."""
@@ -216,7 +219,11 @@ class Eraser:
                 return None
             done: list[tuple[int, int, int]] = []
             with anyio.CancelScope(shield=True):
-                done.append(await self._erase(targets, by, basis))
+                try:
+                    done.append(await self._erase(targets, by, basis))
+                except BaseException:
+                    self.is_ready = False  # it is finished before what comes next
+                    raise
             return done[0]
 
     async def _erase(self, targets: Targets, by: str, basis: str) -> tuple[int, int, int]:
@@ -274,7 +281,7 @@ class Eraser:
     async def close(self) -> None:
         """Wait for what is under way, and take out what no record names."""
         async with self._calls:
-            self.is_ready = False
+            self.is_ready = self._is_swept = False
             if self._contents is not None:
                 await self._contents.take_out()
                 self._contents.pending.clear()

@@ -26,11 +26,11 @@ from hubwire.proof import Checkpoint, Note, Signer, Tree, TreeHashes, VerifierKe
 from hubwire.text_store import TextStore
 
 from . import _arguments
-from ._beginning import check_no_copy
 from ._forks import KIND, cited_in
 from ._records import RecordChecks, at_byte, fields_of
 from ._redaction import Redaction
-from ._signing import Signing, archived_path, archived_sizes, newest_path
+from ._signing import Signing, archived_path, archived_sizes, newest_path, witnessed_path
+from .stand_ins import refuse_copy
 
 __all__ = ("Fork", "fork")
 
@@ -97,7 +97,7 @@ class _Forking:
         self._signing = Signing(store, self._log, SystemClock(), signer, 1.0)
 
     async def carry_out(self, by: str | None, reason: str, *, is_dry_run: bool) -> Fork:
-        await check_no_copy(self._store, self._path)
+        await refuse_copy(self._store, self._path)
         await self._log.open()
         try:
             notes = await self._notes()
@@ -135,7 +135,7 @@ class _Forking:
         """Return all checkpoints by their path: of how many records each is, what it says, and the file."""
         files = [archived_path(self._path, size) for size in await archived_sizes(self._store, self._path)]
         notes: dict[str, tuple[int, Checkpoint | None, bytes]] = {}
-        for file in [*files, newest_path(self._path)]:
+        for file in [*files, newest_path(self._path), witnessed_path(self._path)]:
             content = await self._store.read_bytes(file)
             if content is not None:
                 try:
@@ -186,7 +186,12 @@ class _Forking:
             if checkpoint is None or (checkpoint.origin != vkey.name and self._is_given_up(file, checkpoint, found))
         }
         for file, each in given_up.items():
-            await self._store.write(f"{self._path}/forks/{vkey.id.hex()}/{file.rpartition('/')[2]}", each)
+            kept = f"{self._path}/forks/{vkey.id.hex()}/{file.rpartition('/')[2]}"
+            await self._store.write(kept, each)
+            # Its timestamp is of no other checkpoint, and one over as many records may be there soon.
+            if (stamp := await self._store.read_bytes(f"{file}.tsr")) is not None:
+                await self._store.write(f"{kept}.tsr", stamp)
+                await self._store.delete(f"{file}.tsr")
         done = found.forks.get(str(vkey))
         if done is None:
             is_continuous = found.roots.get(old.size) == old.root
@@ -207,8 +212,9 @@ class _Forking:
             index = done[0]
         found.tree.extend([leaf_hash(line) for line in await self._lines_from(found.tree.size)])
         note = await self._signing.sign(is_archived=True)
-        for file in given_up:
-            if file != newest_path(self._path):
+        for file, each in given_up.items():
+            # The new checkpoint may be over as many records as one that is given up.
+            if file != newest_path(self._path) and await self._store.read_bytes(file) == each:
                 await self._store.delete(file)
         return note, index
 

@@ -176,8 +176,14 @@ class Pages:
                 await self.seal()
                 for file in page_files(self._path, page):
                     await self._store.delete(file)
-        elif others := found.contents.keys() - digests - pending:
-            await self.erase(page, {digest: {} for digest in others})
+        else:
+            others = found.contents.keys() - digests - pending
+            if others or await self._is_in_two_files(page):  # of these the older one has what was taken out
+                await self.erase(page, {digest: {} for digest in others})
+
+    async def _is_in_two_files(self, page: str) -> bool:
+        first, second = page_files(self._path, page)
+        return await self._store.exists(first) and await self._store.exists(second)
 
     async def _read(self, page: str) -> Page | None:
         """Return a page that is in one file: where a crash came before the old one was deleted, it is now.

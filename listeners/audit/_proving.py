@@ -19,8 +19,8 @@ from hubwire.proof import (
 from hubwire.waking import Slices
 
 from . import _arguments
-from ._copying import CopyMark, stand_in_of
 from ._signing import read_newest
+from .stand_ins import Leaves
 
 __all__ = ("prove", "range_roots")
 
@@ -67,7 +67,7 @@ async def _record(store: KnowledgeStore, path: str, index: int) -> Record | None
     reader = LogReader(store, path)
     await reader.seek_index(index)
     found = next((each for each in await reader.read() if each.index == index), None)
-    if found is not None and stand_in_of(found.line) is not None and await CopyMark.read(store, path) is not None:
+    if found is not None and (await Leaves.of_log(store, path)).stand_in(found) is not None:
         return None  # it is withheld from this copy
     return found
 
@@ -93,7 +93,11 @@ async def _hashes(
             path=f"{path}/tree",
         )
     hashes = await range_roots(store, path, inclusion_ranges(index, size))
-    if record is None or not is_included(leaf_hash(record.line), index, size, root, hashes):
+    if record is not None:
+        leaf = leaf_hash(record.line)
+    else:
+        (leaf,) = await range_roots(store, path, [(index, index + 1)])
+    if not is_included(leaf, index, size, root, hashes):
         raise LogDamaged(
             f"the log {path} is not the one of which its checkpoint over {size} records speaks: what was signed was"
             " changed since. `hubwire verify` says more",
@@ -107,14 +111,14 @@ async def range_roots(store: KnowledgeStore, path: str, ranges: Sequence[tuple[i
     trees = {span: Tree() for span in ranges}
     wanted = sorted(span for span in ranges if span[0] < span[1])
     slices = Slices(_SLICE_SECONDS, 1.0)
-    reader = LogReader(store, path)
+    reader, leaves = LogReader(store, path), await Leaves.of_log(store, path)
     while wanted and (records := await reader.read()):
         for at in range(0, len(records), _TOGETHER):
-            some = records[at : at + _TOGETHER]
+            some = [(each.index, leaves.of(each)) for each in records[at : at + _TOGETHER]]
             while wanted and some:
                 begin, end = wanted[0]
-                trees[wanted[0]].extend([leaf_hash(each.line) for each in some if begin <= each.index < end])
-                some = [each for each in some if each.index >= end]
+                trees[wanted[0]].extend([leaf for index, leaf in some if begin <= index < end])
+                some = [each for each in some if each[0] >= end]
                 if some:
                     wanted.pop(0)
             await slices.cut()

@@ -28,7 +28,7 @@ from hubwire.log import Log, LogReader, Record, read_kept
 from hubwire.ports import Clock, KnowledgeStore
 
 from ._archive import Archive
-from ._beginning import Anchor, Note, anchor_of, check_no_copy, read_note
+from ._beginning import Anchor, Note, anchor_of, read_note
 from ._holds import Keeping, forget_beside, read_keeping, set_beside
 from ._old_contents import OldContents, page_of
 from ._one_by_one import OneByOne
@@ -37,6 +37,7 @@ from ._promise import Promise
 from ._records import RecordChecks, RecordHead, fields_of
 from .blobs import Blob, blob_of
 from .retention import Hold, Pruning, Retention
+from .stand_ins import refuse_copy
 
 __all__ = ("Pruner", "PruningEnded")
 
@@ -83,7 +84,6 @@ class Pruner:
         ``floor`` are the days for which the log's program keeps records at least; None: as it has said before.
         """
         if is_dry_run:
-            await check_no_copy(self._store, self._path)
             keeping = await read_keeping(self._store, self._path)
             plan = await plan_for(self._store, self._path, retention, keeping, self._clock.now_ns())
             return plan.report(is_dry_run=True)
@@ -97,6 +97,10 @@ class Pruner:
             held = plan.segments and await self._carry_out(plan, max(keeping.days_min, retention.days_min), by, reason)
             report = (plan.held_by(held) if held else plan).report(is_dry_run=False)
             return attrs.evolve(report, is_archived=bool(report.segments and self._archive is not None))
+
+    async def _open(self) -> None:
+        await refuse_copy(self._store, self._path)
+        await self._log.open()
 
     async def _with_floor(self, days_min: float | None) -> Keeping:
         """Write the floor down beside the log, for who prunes it later without its program."""
@@ -223,10 +227,6 @@ class Pruner:
             await self._log.append([record])
             return True
 
-    async def _open(self) -> None:
-        await check_no_copy(self._store, self._path)
-        await self._log.open()
-
     # -- holds --
 
     async def hold(self, name: str, reason: str, by: str | None) -> None:
@@ -257,6 +257,7 @@ class Pruner:
 
         Return the first record that is held for certain, where a pruning has begun before; None if all are.
         """
+        await refuse_copy(self._store, self._path)
         if (await read_keeping(self._store, self._path)).named(name) is not None:
             raise self._taken(name)
         try:

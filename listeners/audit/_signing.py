@@ -35,10 +35,10 @@ from hubwire.proof import (
 )
 
 from ._arguments import store_for
-from ._beginning import check_no_copy
 from ._growing import GrowingTree
 from ._guests import CALL_SECONDS_MAX, Worker
 from ._one_by_one import OneByOne
+from .stand_ins import refuse_copy
 
 __all__ = (
     "Signing",
@@ -221,8 +221,8 @@ class Signing:
     async def _ready(self) -> None:
         if self.is_ready:
             return
+        await refuse_copy(self._store, self._log.path)
         was_open = self._log.is_open
-        await check_no_copy(self._store, self._log.path)
         await self._log.open()
         try:
             found = await read_newest(self._store, self._log.path)

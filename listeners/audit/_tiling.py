@@ -21,6 +21,7 @@ from hubwire.waking import Slices
 
 from . import _arguments
 from ._signing import read_newest
+from .stand_ins import Leaves
 
 __all__ = ("tiles",)
 
@@ -112,7 +113,7 @@ class _Tiling:
     async def _read(self, tree: Tree) -> AsyncIterator[tuple[str, bytes]]:
         """Add the records that the tree lacks; yield what becomes full."""
         size, slices = self._checkpoint.size, Slices(_SLICE_SECONDS, 1.0)
-        reader = LogReader(self._store, self._path)
+        reader, leaves = LogReader(self._store, self._path), await Leaves.of_log(self._store, self._path)
         if tree.size < size:
             await reader.seek_index(tree.size)
         while tree.size < size:
@@ -122,6 +123,11 @@ class _Tiling:
             for record in records:
                 if record.index != tree.size or record.index >= size:
                     continue
+                if leaves.stand_in(record) is not None:
+                    raise ConfigurationError(
+                        f"record {record.index} is withheld from {self._path}, which is a redacted copy: tiles have all"
+                        " records of a log. Make them from the log that it is a copy of"
+                    )
                 self._lines.append(record.line)
                 tree.extend([leaf_hash(record.line)])
                 self._see_since(tree)

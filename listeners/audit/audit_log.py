@@ -35,6 +35,7 @@ from ._subscribers import AuditSubscriber, Subscribers, is_own
 from ._verdicts import Verification
 from .blobs import BODY_BYTES_MAX, cut, must_be_cut, opened
 from .retention import Retention
+from .stand_ins import refuse_copy
 from .verify import verify
 
 if TYPE_CHECKING:
@@ -199,6 +200,7 @@ class AuditLog(Erasable, Provable, Prunable, Queryable, BaseHubListener):
         self._signature.heartbeat.attached(attachment)
 
     async def __aenter__(self) -> Self:
+        await refuse_copy(self._store, self.path)
         try:
             await self._log.open()
         except AlreadyRunning as error:
@@ -333,6 +335,8 @@ class AuditLog(Erasable, Provable, Prunable, Queryable, BaseHubListener):
     async def _append_short(self, bodies: list[bytes]) -> range:
         if (contents := self._erasing.contents) is not None:
             await self._ready()
+            if self._admit is not None:
+                await self._admit()  # before a content is stored
             return await contents.append(bodies, self._append_batch)
         for number, body in enumerate(bodies):
             if len(body) > BODY_BYTES_MAX:

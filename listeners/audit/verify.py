@@ -21,7 +21,7 @@ from ._arguments import store_for
 from ._asked import Asked, checked_keys, checked_state, shorter_than
 from ._beginning import read_note
 from ._beside import Blobs, EndMarker, JournalBeside, unknown_files
-from ._copying import CopyMark, stand_in_of
+from ._copying import CopyMark
 from ._declared import COVERED
 from ._erased import ContentChecks
 from ._findings import Findings
@@ -34,6 +34,7 @@ from ._timestamped import roots_of
 from ._verdicts import Verification
 from ._witnessed import witnesses_of
 from .blobs import blob_of
+from .stand_ins import stand_in_of
 
 __all__ = ("examine", "verify")
 
