@@ -109,6 +109,7 @@ class Stream:
             self._check_version()
             self._js = self._connection.jetstream(timeout=_REQUEST_SECONDS)
             self.content_max = self._connection.max_payload - _MARGIN_BYTES
+            self._check_payload()
             self._check(await self._made())
         except BaseException:
             await self.aclose()
@@ -139,6 +140,13 @@ class Stream:
             raise ConfigurationError(
                 f"the server of {self} is nats-server {version.major}.{version.minor}: versions below"
                 f" {'.'.join(map(str, _VERSION_MIN))} acknowledge appends that they then lose; use a newer one"
+            )
+
+    def _check_payload(self) -> None:
+        if self.content_max < _MARGIN_BYTES:
+            raise ConfigurationError(
+                f"the server of {self} takes messages of up to {self._connection.max_payload} bytes: too few for"
+                f" events and what is said of them. Set max_payload to {2 * _MARGIN_BYTES} or more; 1MB is its default"
             )
 
     async def _made(self) -> Any:

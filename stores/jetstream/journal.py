@@ -269,9 +269,8 @@ class JetStreamJournal:
 
     async def _keep(self, subject: str, content: bytes | None) -> None:
         pieces = self._kept.messages(content, self.epoch, self._stream.content_max)
-        for head, piece in pieces:
-            await self._settled(subject, head, piece)
-        await self._stream.purge(subject, keep=len(pieces))
+        places = [await self._settled(subject, head, piece) for head, piece in pieces]
+        await self._stream.purge(subject, before=places[0])
 
     async def kept(self) -> Mapping[str, bytes]:
         return await self._kept.load()
@@ -356,12 +355,24 @@ class JetStreamJournal:
             else:
                 low = found.place + 1
         if best is not None and best.head.parts > 1:
-            last, best = best, await self._message_from(best.place - best.head.parts + 1)
-            if best is None or (best.head.batch, best.head.part) != (last.head.batch, 1):
-                raise self._damaged(last.place, "the parts before it are missing")
+            best = await self._first_part(best)
         if best is None or best.head.first > seq:
             self._check_holds(seq)
             raise LogDamaged(f"{self!r} has no event {seq}; restore the stream from a copy", path=self._stream.name)
+        return best
+
+    async def _first_part(self, last: Message) -> Message:
+        """Return the first part of a batch. What is kept beside the events, and a lease, may lie between its parts."""
+        low, high, best = 1, last.place, last
+        while low < high:
+            middle = (low + high) // 2
+            found = await self._message_from(middle)
+            if found is not None and found.head.batch == last.head.batch:
+                best, high = found, middle
+            else:
+                low = middle + 1
+        if best.head.part != 1:
+            raise self._damaged(last.place, "the parts before it are missing")
         return best
 
     # -- truncating --
