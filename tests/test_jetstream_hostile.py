@@ -153,9 +153,12 @@ async def test_a_stream_that_was_deleted_is_damage(single: Cluster) -> None:
     await journal._stream._js.delete_stream(f"HW_{name}")
     with pytest.raises(LogDamaged, match="is not there any more"):
         await journal.append(made(2, 1))
-    for call in (journal.kept(), journal.truncate_before(1), journal.keep("a", b"")):
-        with pytest.raises(StoreError):
-            await call
+    with pytest.raises(StoreError):
+        await journal.kept()
+    with pytest.raises(StoreError):
+        await journal.keep("a", b"")
+    with pytest.raises(LogDamaged):
+        await anext(journal.replay())
     await journal.aclose()
 
 
@@ -273,7 +276,7 @@ async def test_an_address_that_cannot_be_is_said(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"nonsense": 1}, {"disconnected_cb": 5}, {5: 6}, {"name": 5}, {"tls": 5}], ids=range(5)
+    "options", [{"nonsense": 1}, {"disconnected_cb": 5}, {5: 6}], ids=range(3)
 )
 async def test_options_that_cannot_be_are_said(single: Cluster, options: Any) -> None:
     journal = journal_on(single, fresh(), options=options, wait_seconds=0.5)
@@ -315,7 +318,7 @@ async def test_a_monitoring_port_that_answers_a_byte_now_and_then_is_not_waited_
                 await writer.drain()
                 await asyncio.sleep(0.2)
         except OSError:
-            return
+            writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]

@@ -21,7 +21,7 @@ from ..durability import Durability
 from ._kept import Kept, checked_name
 from ._lease import JetStreamLease
 from ._messages import Head, Message, heads_of
-from ._stream import Refused, Stream, Unsettled
+from ._stream import Missing, Refused, Stream, Unsettled
 from ._synced import is_synced
 
 __all__ = ("JetStreamJournal",)
@@ -115,6 +115,7 @@ class JetStreamJournal:
 
     async def open(self) -> None:
         await self._stream.open()
+        self._writing, self._under_way = asyncio.Lock(), None  # those of another event loop cannot be waited for
         try:
             if self._monitoring is not None:
                 self.durability = await is_synced(self._monitoring, self.durability)
@@ -220,6 +221,7 @@ class JetStreamJournal:
                 return await self._stream.publish(subject, content, head.headers(), last, self._subject)
             except Unsettled as error:
                 if loop.time() > end:
+                    self._check_is_there(error)
                     raise StoreUnavailable(
                         f"{self!r} has not acknowledged for {self._wait_seconds:g} seconds ({error}): whether the last"
                         " events are stored is not known; see that most of its servers run"
@@ -230,6 +232,14 @@ class JetStreamJournal:
                     return place
                 await self._check_last(last)
                 await asyncio.sleep(_PAUSE_SECONDS)  # what is under way there is not stored yet
+
+    def _check_is_there(self, error: Unsettled) -> None:
+        if isinstance(error, Missing):
+            raise LogDamaged(
+                f"{self!r} is not there any more, since {self._wait_seconds:g} seconds: its stream was deleted, or the"
+                " disks of its servers were lost. Restore the stream from a copy",
+                path=self._stream.name,
+            ) from error
 
     async def _own(self, subject: str, head: Head) -> int | None:
         """Return the place of a message, if it is the last one of its subject."""
