@@ -137,8 +137,9 @@ async def test_a_server_that_comes_back_with_an_empty_disk_is_damage(tmp_path: P
         await other.open()
         await other.append(made(0, 2))
         assert other._place == one._place
-        with pytest.raises(LogDamaged):
-            await one.append(made(5, 1))
+        for _ in range(3):
+            with pytest.raises(LogDamaged, match="is another one than was opened"):
+                await one.append(made(5, 1))
         await other.append(made(2, 1))
         assert bodies([event async for event in other.replay()]) == bodies(made(0, 3))
         await one.aclose()
@@ -275,9 +276,7 @@ async def test_an_address_that_cannot_be_is_said(address: str) -> None:
     assert not asyncio.all_tasks() - before
 
 
-@pytest.mark.parametrize(
-    "options", [{"nonsense": 1}, {"disconnected_cb": 5}, {5: 6}], ids=range(3)
-)
+@pytest.mark.parametrize("options", [{"nonsense": 1}, {"disconnected_cb": 5}, {5: 6}], ids=range(3))
 async def test_options_that_cannot_be_are_said(single: Cluster, options: Any) -> None:
     journal = journal_on(single, fresh(), options=options, wait_seconds=0.5)
     with pytest.raises((ConfigurationError, StoreUnavailable)):
@@ -293,13 +292,13 @@ ANSWERS = [
     b"HTTP/1.1 200 OK\r\n" + b"a" * 100_000,
     b"HTTP/1.1 200 OK\r\n\r\n\xff\xfe",
     b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n",
-    b"",
 ]
 
 
 @pytest.mark.parametrize("answer", ANSWERS, ids=range(len(ANSWERS)))
 async def test_a_monitoring_port_that_answers_nonsense_is_said(single: Cluster, answer: bytes) -> None:
-    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
         writer.close()
 

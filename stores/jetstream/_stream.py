@@ -265,21 +265,17 @@ class Stream:
 
         Places of another one would be taken for those of this. Raises :class:`~hubwire.errors.LogDamaged`.
         """
-        self._is_in_doubt = False
         try:
             info = await self._answer(self._js.stream_info(self.name))
         except NotFoundError as error:
-            self._is_in_doubt = True
             raise Missing("there is no such stream now") from error
-        except BaseException:
-            self._is_in_doubt = True
-            raise
         if info.created != self._created:
             raise LogDamaged(
                 f"{self} is another one than was opened: it was made anew at {info.created}, and what it had is lost."
                 " Nothing was appended; restore the stream from a copy",
                 path=self.name,
             )
+        self._is_in_doubt = False
 
     def _refusal(self, error: APIError) -> Exception:
         if error.err_code in _WRONG_LAST:
