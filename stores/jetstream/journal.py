@@ -392,8 +392,8 @@ class JetStreamJournal:
         if seq < self._oldest_next or seq <= self.first_seq:
             return
         message = await self._message_with(seq)
+        self.first_seq = message.head.first  # before they go: who reads them then is told so
         await self._stream.purge(self._subject, before=message.place)
-        self.first_seq = message.head.first
         self._oldest_next = await self._end_of(message)
         self.size_bytes = await self._stream.size_bytes()
 
