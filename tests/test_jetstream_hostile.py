@@ -7,7 +7,6 @@ import itertools
 import random
 import shutil
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import anyio
 import pytest
 
-from hubwire.errors import ConfigurationError, LogDamaged, StoreError, StoreUnavailable
+from hubwire.errors import ConfigurationError, HistoryGone, LogDamaged, StoreError, StoreUnavailable
 from hubwire.stores import MemoryStore
 from hubwire.stores.jetstream import JetStreamJournal
 from hubwire.testing._journal_events import bodies, made
@@ -160,6 +159,23 @@ async def test_a_stream_that_was_deleted_is_damage(single: Cluster) -> None:
         await journal.keep("a", b"")
     with pytest.raises(LogDamaged):
         await anext(journal.replay())
+    await journal.aclose()
+
+
+async def test_what_is_replayed_while_it_is_truncated_is_gone_and_not_damaged(single: Cluster) -> None:
+    journal = journal_on(single, fresh())
+    await journal.open()
+    for number in range(10):
+        await journal.append(made(number, 1))
+    purge = journal._stream.purge
+
+    async def slow(*args: Any, **settings: Any) -> None:
+        await purge(*args, **settings)
+        with pytest.raises(HistoryGone):
+            await anext(journal.replay())
+
+    journal._stream.purge = slow  # type: ignore[method-assign]
+    await journal.truncate_before(5)
     await journal.aclose()
 
 
@@ -317,13 +333,20 @@ async def test_a_monitoring_port_that_answers_a_byte_now_and_then_is_not_waited_
                 await writer.drain()
                 await asyncio.sleep(0.2)
         except OSError:
+            return
+        finally:
             writer.close()
+            ended.set()
 
+    ended = anyio.Event()
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     with anyio.fail_after(20), pytest.raises(StoreUnavailable, match="does not say whether"):
         await journal_on(single, fresh(), monitoring=f"http://127.0.0.1:{port}").open()
     server.close()
+    with anyio.fail_after(20):
+        await ended.wait()
+    await anyio.sleep(0)
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "http://a b\n", "http://127.0.0.1:x", "http://"], ids=range(4))
