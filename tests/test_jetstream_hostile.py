@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from hubwire.errors import ConfigurationError, HistoryGone, LogDamaged, StoreError, StoreUnavailable
@@ -249,7 +250,7 @@ async def test_a_wrong_password_is_said_and_none_is_shown(tmp_path: Path) -> Non
         journal = JetStreamJournal(
             cluster.url.replace("//", "//u:wr0ng@"), "a", store=MemoryStore(), single_server=True, wait_seconds=1.0
         )
-        with pytest.raises(StoreUnavailable, match="(?i)authorization") as caught:
+        with pytest.raises(StoreUnavailable, match="(?i)authorization") as caught:  # noqa: RUF043
             await journal.open()
         assert "wr0ng" not in str(caught.value)
         assert not asyncio.all_tasks() - before
@@ -346,7 +347,7 @@ async def test_a_monitoring_port_that_answers_a_byte_now_and_then_is_not_waited_
     server.close()
     with anyio.fail_after(20):
         await ended.wait()
-    await anyio.sleep(0)
+    await anyio.lowlevel.checkpoint()
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "http://a b\n", "http://127.0.0.1:x", "http://"], ids=range(4))

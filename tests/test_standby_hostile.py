@@ -67,7 +67,7 @@ async def test_a_lease_that_raises_or_lies_harms_no_block(fault: Any, caplog: py
     before = asyncio.all_tasks()
     async with leading(lease, name="one", seconds=0.1):
         lease.is_good = False
-        while lease.calls < 4 and "lease" not in caplog.text:
+        while lease.calls < 4 and "lease" not in caplog.text:  # noqa: ASYNC110
             await anyio.sleep(0.01)
     with pytest.raises(ZeroDivisionError):
         lease.is_good = True
@@ -94,10 +94,9 @@ async def test_a_lease_that_swallows_cancellation_is_left_behind() -> None:
 async def test_a_lease_is_released_where_all_around_it_is_cancelled() -> None:
     """As by a signal while a hub starts."""
     lease = StoreLease(MemoryStore())
-    async with anyio.create_task_group() as tasks:
-        async with leading(lease, name="one", seconds=5.0):
-            tasks.cancel_scope.cancel()
-            await anyio.sleep(10)
+    async with anyio.create_task_group() as tasks, leading(lease, name="one", seconds=5.0):
+        tasks.cancel_scope.cancel()
+        await anyio.sleep(10)
     entry = await lease.read()
     assert entry is not None
     assert entry.holder is None
@@ -119,7 +118,7 @@ async def test_a_lease_is_released_in_the_middle_of_a_renewal() -> None:
     lease = Slow(MemoryStore())
     async with leading(lease, name="one", seconds=0.2):
         lease.is_slow = True
-        while (entry := await lease.read()) is None or entry.number < 2:
+        while (entry := await lease.read()) is None or entry.number < 2:  # noqa: ASYNC110
             await anyio.sleep(0.01)
     entry = await lease.read()
     assert entry is not None
@@ -139,7 +138,7 @@ async def test_two_leads_of_one_program_are_told_apart(caplog: pytest.LogCapture
             second = await other.read()
             assert second is not None
             assert second.holder != first.holder
-            while "another program has taken the lease" not in caplog.text:
+            while "another program has taken the lease" not in caplog.text:  # noqa: ASYNC110
                 await anyio.sleep(0.01)
 
 
