@@ -399,6 +399,9 @@ def _abort(connection: Any) -> None:
     writer = getattr(getattr(connection, "_transport", None), "_io_writer", None)
     if writer is not None:
         writer.transport.abort()
+    for subscription in list(getattr(connection, "_subs", {}).values()):
+        if (task := getattr(subscription, "_wait_for_msgs_task", None)) is not None:
+            task.cancel()
 
 
 async def _ended(pull: Any) -> None:
