@@ -16,7 +16,7 @@ from hubwire.errors import ConfigurationError, LogDamaged, StoreError, StoreFull
 from hubwire.waking import start_later
 
 try:
-    import nats
+    from nats.aio.client import Client
     from nats.errors import Error as NatsError, NoRespondersError
     from nats.js import api
     from nats.js.errors import APIError, NoStreamResponseError, NotFoundError, ServiceUnavailableError
@@ -103,7 +103,7 @@ class Stream:
         if self._connection is not None:
             raise StoreError(f"{self} is open already; close it first, or make another journal object")
         self._broken = self._error = None
-        self._connection = nats.NATS()
+        self._connection = Client()
         try:
             await self._connect()
             self._check_version()
