@@ -19,6 +19,7 @@ import json
 import math
 import os
 import random
+import secrets
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,6 +28,9 @@ from typing import Any, Protocol
 import anyio
 import attrs
 
+from ._foreign.arguments import has_method
+from ._foreign.guards import guarded
+from ._foreign.tasks import called
 from .errors import AlreadyExists, ConfigurationError, StoreError
 from .own_log import OwnLog
 from .ports import KnowledgeStore, normalize_path
@@ -69,8 +73,9 @@ async def leading(
     """Wait until no other program holds the lease, and hold it for the time of the block; release it at its end.
 
     A lease that was not renewed for ``seconds``, and for ``grace_seconds`` more, so that a holder that lives can do so
-    again, is taken over. One that was released is taken at once. ``name`` is said to the others; by default host and
-    process. What fails in the block is raised from it, and the lease is released; a kill leaves it to run out.
+    again, is taken over. One that was released is taken at once. ``name`` is said to the others, and has to be another
+    one in each program; by default host, process and some random letters. What fails in the block is raised from it,
+    and the lease is released; a kill leaves it to run out. A lease that has ``aclose()`` is closed at the end.
 
     It does not end the block when another program has taken the lease: the journal does that, at the next append.
     Raises :class:`~hubwire.errors.ConfigurationError` for arguments that cannot be.
@@ -84,16 +89,22 @@ async def leading(
         raise ConfigurationError(
             f"leading(): lease is one, such as StoreLease(store) or journal.lease(), not {type(lease).__name__}"
         )
-    holding = _Holding(lease, name or f"{socket.gethostname()}:{os.getpid()}", seconds, grace_seconds)
-    await holding.take()
-    renewing = start_later(holding.renew(), name="hubwire lease")
+    # In containers, two programs may have the same host and process.
+    made = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+    holding = _Holding(lease, name or made, seconds, grace_seconds)
     try:
-        yield
+        await holding.take()
+        renewing = start_later(holding.renew(), name="hubwire lease")
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait([renewing], timeout=seconds)
+                await holding.release()
     finally:
-        renewing.cancel()
-        await asyncio.wait([renewing], timeout=seconds)
         with anyio.CancelScope(shield=True):
-            await holding.release()
+            await holding.close()
 
 
 class _Holding:
@@ -113,14 +124,14 @@ class _Holding:
         seen, since = -1, loop.time()
         while True:
             try:
-                entry = await self._lease.read()
+                entry = await guarded(self._lease.read)
                 number, holder = (0, None) if entry is None else (entry.number, entry.holder)
                 if number != seen and holder is not None:
                     if seen == -1:
                         _log.detail("another program leads; waiting for its lease", holder=holder)
                     seen, since = number, loop.time()
                 is_free = holder is None or loop.time() - since > self._seconds + self._grace_seconds
-                if is_free and await self._lease.write(self._name, number):
+                if is_free and await guarded(self._lease.write, self._name, number):
                     self._number = number + 1
                     return
             except (StoreError, OSError) as error:
@@ -133,21 +144,21 @@ class _Holding:
         while self._number is not None:
             await anyio.sleep(self._seconds / _RENEWALS)
             try:
-                if await self._lease.write(self._name, self._number):
-                    self._number += 1
-                    continue
-                entry = await self._lease.read()
-            except (StoreError, OSError) as error:
+                await guarded(self._renew, self._number)
+            except Exception as error:  # noqa: BLE001 - a lease harms no hub: the journal tells it when it has to end
                 _log.problem("a lease cannot be renewed; the hub goes on while its journal takes events", error)
-                continue
-            if entry is not None and entry.holder == self._name and entry.number == self._number + 1:
-                self._number += 1  # its answer was lost
-                continue
-            self._number = None
-            _log.problem(
-                "another program has taken the lease; the hub goes on until its journal refuses it",
-                holder=None if entry is None else entry.holder,
-            )
+
+    async def _renew(self, number: int) -> None:
+        if await self._lease.write(self._name, number):
+            self._number = number + 1
+            return
+        entry = await self._lease.read()
+        holder = None if entry is None else entry.holder
+        if entry is not None and holder == self._name and entry.number == number + 1:
+            self._number = number + 1  # its answer was lost
+            return
+        self._number = None
+        _log.problem("another program has taken the lease; the hub goes on until its journal refuses it", holder=holder)
 
     async def release(self) -> None:
         """Let another one take the lease at once."""
@@ -155,10 +166,25 @@ class _Holding:
             return
         number, self._number = self._number, None
         try:
-            with anyio.move_on_after(self._seconds):
-                await self._lease.write(None, number)
-        except (StoreError, OSError) as error:
+            await called(self._release, number, seconds=self._seconds, name="lease")
+        except Exception as error:  # noqa: BLE001 - what the block has raised, or its good end, is not replaced
             _log.problem("a lease could not be released; it runs out", error)
+
+    async def _release(self, number: int) -> None:
+        if await self._lease.write(None, number):
+            return
+        entry = await self._lease.read()  # the answer to the last renewal may be one that was not waited for
+        if entry is not None and entry.holder == self._name and entry.number == number + 1:
+            await self._lease.write(None, number + 1)
+
+    async def close(self) -> None:
+        """Close a lease that can be closed."""
+        if not has_method(self._lease, "aclose"):
+            return
+        try:
+            await called(self._lease.aclose, seconds=self._seconds, name="lease")  # type: ignore[attr-defined]
+        except Exception as error:  # noqa: BLE001 - as above
+            _log.problem("a lease could not be closed", error)
 
 
 class StoreLease:

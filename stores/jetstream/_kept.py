@@ -64,7 +64,8 @@ class Kept:
             message.check(str(self._stream))
             if parts and parts[0].head.batch != head.batch:
                 parts = []
-            parts.append(message)
+            if not parts or parts[-1].head.part != head.part:  # one whose answer was lost is stored again
+                parts.append(message)
             if head.is_last and [each.head.part for each in parts] == list(range(1, head.parts + 1)):
                 whole = parts
             if found.place >= last.place:

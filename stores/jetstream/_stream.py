@@ -12,18 +12,18 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
-from hubwire.errors import ConfigurationError, StoreError, StoreFull, StoreUnavailable
+from hubwire.errors import ConfigurationError, LogDamaged, StoreError, StoreFull, StoreUnavailable
 from hubwire.waking import start_later
 
 try:
-    import nats
+    from nats.aio.client import Client
     from nats.errors import Error as NatsError, NoRespondersError
     from nats.js import api
     from nats.js.errors import APIError, NoStreamResponseError, NotFoundError, ServiceUnavailableError
 except ImportError as error:  # pragma: no cover - the extra is installed where tests run
     raise ConfigurationError("a journal on JetStream needs nats-py: pip install 'hubwire[nats]'") from error
 
-__all__ = ("Refused", "Stored", "Stream", "Unsettled")
+__all__ = ("Missing", "Refused", "Stored", "Stream", "Unsettled")
 
 T = TypeVar("T")
 
@@ -31,6 +31,7 @@ _VERSION_MIN = (2, 12)
 _REQUEST_SECONDS = 2.0
 _PAUSE_SECONDS = 0.05
 _PULL_MESSAGES = 64
+_CLOSING_SECONDS = 2.0
 _SILENT_SECONDS = 2.0
 """After so long a reader that hears nothing is made anew: nats-py needs 18 seconds to find that its server has died."""
 _WRONG_LAST = frozenset({10071, 10164})
@@ -38,7 +39,8 @@ _WRONG_LAST = frozenset({10071, 10164})
 _FULL = frozenset({10023, 10037, 10047, 10077, 10122})
 """Codes of errors by which a server refuses a message for want of room."""
 _TRANSIENT = (NoRespondersError, NoStreamResponseError, ServiceUnavailableError, TimeoutError, ConnectionError, OSError)
-_ADDRESS = re.compile(r"(nats|tls|ws|wss)://\S+")
+_USER = re.compile(r"^([a-z]*://)?.*@", re.DOTALL)
+"""Who connects, and the password: up to the last @, as a password may have what an address may not."""
 _MARGIN_BYTES = 4096
 """What headers may take of a message."""
 
@@ -49,6 +51,10 @@ class Refused(Exception):
 
 class Unsettled(Exception):
     """No server has answered: whether the message is stored is not known."""
+
+
+class Missing(Unsettled):
+    """There is no such stream now: it was deleted, or the servers are not ready yet."""
 
 
 class Stored:
@@ -79,42 +85,67 @@ class Stream:
         self._js: Any = None
         self._broken: asyncio.Future[None] | None = None
         """Done when the connection breaks: what was asked on it is not answered any more."""
+        self._error: Exception | None = None
+        self._created: object = None
+        self._is_in_doubt = False
+        """Whether another stream of that name may be there now, as on a server whose disk was lost."""
         self.content_max = 0
         """So many bytes a message may have."""
 
     def __str__(self) -> str:
-        shown = ",".join(re.sub(r"//[^@/]*@", "//…@", each) for each in self.servers)
+        shown = ",".join(_USER.sub(r"\1…@", each) for each in self.servers)
         return f"the stream {self.name} at {shown}"
 
     # -- connecting --
 
     async def open(self) -> None:
         """Connect, and make the stream if it is not there; see that it is one to which a journal can be trusted."""
+        if self._connection is not None:
+            raise StoreError(f"{self} is open already; close it first, or make another journal object")
+        self._broken = self._error = None
+        self._connection = Client()
         try:
-            async with asyncio.timeout(self._wait_seconds):
-                self._connection = await nats.connect(
-                    self.servers,
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=_PAUSE_SECONDS,
-                    error_cb=_quiet,
-                    disconnected_cb=self._disconnected,
-                    **{"name": f"hubwire {self.name}", **self._options},
-                )
-        except (NatsError, OSError, TimeoutError, ValueError) as error:
-            raise StoreUnavailable(
-                f"no server of {self} could be reached: {type(error).__name__}: {error}. Start one, or give the right"
-                " addresses"
-            ) from error
-        try:
+            await self._connect()
             self._check_version()
             self._js = self._connection.jetstream(timeout=_REQUEST_SECONDS)
             self.content_max = self._connection.max_payload - _MARGIN_BYTES
-            self._check(await self._made())
+            self._check_payload()
+            info = await self._made()
+            self._check(info)
+            self._created, self._is_in_doubt = info.created, False
         except BaseException:
             await self.aclose()
             raise
 
+    async def _connect(self) -> None:
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                await self._connection.connect(
+                    self.servers,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=_PAUSE_SECONDS,
+                    error_cb=self._failed,
+                    disconnected_cb=self._disconnected,
+                    **{"name": f"hubwire {self.name}", **self._options},
+                )
+        except (NatsError, OSError, TimeoutError, ValueError, OverflowError) as error:
+            found = self._error or error
+            raise StoreUnavailable(
+                f"no server of {self} could be reached: {type(found).__name__}: {found}. Start one, or give the right"
+                " addresses, user and password"
+            ) from error
+        except (TypeError, AttributeError, LookupError) as error:
+            raise ConfigurationError(
+                f"{self} cannot be connected with these options: {type(error).__name__}: {error}. They are arguments of"
+                " nats.connect, but for those that the journal gives"
+            ) from error
+
+    async def _failed(self, error: Exception) -> None:
+        """Keep an error of the connection: that nothing could be reached says less."""
+        self._error = error
+
     async def _disconnected(self) -> None:
+        self._is_in_doubt = True
         broken, self._broken = self._broken, None
         if broken is not None and not broken.done():
             broken.set_result(None)
@@ -139,6 +170,13 @@ class Stream:
             raise ConfigurationError(
                 f"the server of {self} is nats-server {version.major}.{version.minor}: versions below"
                 f" {'.'.join(map(str, _VERSION_MIN))} acknowledge appends that they then lose; use a newer one"
+            )
+
+    def _check_payload(self) -> None:
+        if self.content_max < _MARGIN_BYTES:
+            raise ConfigurationError(
+                f"the server of {self} takes messages of up to {self._connection.max_payload} bytes: too few for"
+                f" events and what is said of them. Set max_payload to {2 * _MARGIN_BYTES} or more; 1MB is its default"
             )
 
     async def _made(self) -> Any:
@@ -188,8 +226,15 @@ class Stream:
     async def aclose(self) -> None:
         """Close the connection; nothing that is under way is waited for."""
         connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
+        if connection is None:
+            return
+        closing = start_later(_closed(connection), name=f"hubwire {self.name}")
+        try:
+            await asyncio.wait([closing], timeout=_CLOSING_SECONDS)
+        finally:
+            if not closing.done():
+                _abort(connection)
+                closing.cancel()
 
     # -- writing --
 
@@ -203,14 +248,34 @@ class Stream:
         if of != subject:
             fenced["Nats-Expected-Last-Subject-Sequence-Subject"] = of
         try:
+            if self._is_in_doubt:
+                await self.check_is_same()
             ack = await self._answer(
                 self._js.publish(subject, content, stream=self.name, headers={**headers, **fenced})
             )
         except APIError as error:
             raise self._refusal(error) from error
         except (*_TRANSIENT, NatsError) as error:
+            self._is_in_doubt = True
             raise Unsettled(f"{type(error).__name__}: {error}") from error
         return int(ack.seq)
+
+    async def check_is_same(self) -> None:
+        """Ask once whether this is the stream that was opened, if there is one.
+
+        Places of another one would be taken for those of this. Raises :class:`~hubwire.errors.LogDamaged`.
+        """
+        try:
+            info = await self._answer(self._js.stream_info(self.name))
+        except NotFoundError as error:
+            raise Missing("there is no such stream now") from error
+        if info.created != self._created:
+            raise LogDamaged(
+                f"{self} is another one than was opened: it was made anew at {info.created}, and what it had is lost."
+                " Nothing was appended; restore the stream from a copy",
+                path=self.name,
+            )
+        self._is_in_doubt = False
 
     def _refusal(self, error: APIError) -> Exception:
         if error.err_code in _WRONG_LAST:
@@ -226,7 +291,7 @@ class Stream:
 
     async def purge(self, subject: str, *, before: int | None = None, keep: int | None = None) -> None:
         """Delete the messages of a subject before a place, or all but so many."""
-        await self._patiently(lambda: self._js.purge_stream(self.name, seq=before, subject=subject, keep=keep))
+        await self._told(lambda: self._js.purge_stream(self.name, seq=before, subject=subject, keep=keep))
 
     # -- reading, from the leader of the stream: a replica may be behind --
 
@@ -240,17 +305,17 @@ class Stream:
 
     async def subjects(self, pattern: str) -> list[str]:
         """Return the subjects that have messages."""
-        info = await self._patiently(lambda: self._js.stream_info(self.name, subjects_filter=pattern))
+        info = await self._told(lambda: self._js.stream_info(self.name, subjects_filter=pattern))
         return sorted(info.state.subjects or {})
 
     async def size_bytes(self) -> int:
         """Return the size of all messages."""
-        info = await self._patiently(lambda: self._js.stream_info(self.name))
+        info = await self._told(lambda: self._js.stream_info(self.name))
         return int(info.state.bytes)
 
     async def _message(self, ask: Callable[[], Coroutine[Any, Any, Any]]) -> Stored | None:
         try:
-            found = await self._patiently(ask)
+            found = await self._told(ask, is_optional=True)
         except NotFoundError:
             return None
         return Stored(int(found.seq), found.subject, found.headers, found.data or b"")
@@ -259,7 +324,7 @@ class Stream:
         """Iterate over the messages of a subject with places from ``begin`` up to ``end``, in order."""
         place = begin
         while place <= end:
-            pull = await self._patiently(partial(self._pull, subject, place))
+            pull = await self._told(partial(self._pull, subject, place))
             try:
                 while place <= end:
                     try:
@@ -287,6 +352,18 @@ class Stream:
         )
         return await self._js.pull_subscribe(subject, stream=self.name, config=config)
 
+    async def _told(self, ask: Callable[[], Coroutine[Any, Any, T]], *, is_optional: bool = False) -> T:
+        """Ask, as below. Raises :class:`~hubwire.errors.StoreError` if it is refused; what is not there may be so."""
+        try:
+            return await self._patiently(ask)
+        except APIError as error:
+            if is_optional and isinstance(error, NotFoundError):
+                raise
+            raise StoreError(
+                f"{self} refused a request: {error.description} (NATS error {error.err_code}); see that it is there,"
+                " and what this user may do with it"
+            ) from error
+
     async def _patiently(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Ask until there is an answer. Raises :class:`~hubwire.errors.StoreUnavailable` when the time is over."""
         loop = asyncio.get_running_loop()
@@ -310,8 +387,21 @@ class Stream:
             await asyncio.sleep(_PAUSE_SECONDS)
 
 
-async def _quiet(_: Exception) -> None:
-    """Errors of the connection are those of the calls that need it."""
+async def _closed(connection: Any) -> None:
+    try:
+        await connection.close()
+    except (NatsError, OSError, AssertionError):  # the last: it was never connected
+        return
+
+
+def _abort(connection: Any) -> None:
+    """Give up a connection whose other end takes nothing: nats-py would wait until that has taken all."""
+    writer = getattr(getattr(connection, "_transport", None), "_io_writer", None)
+    if writer is not None:
+        writer.transport.abort()
+    for subscription in list(getattr(connection, "_subs", {}).values()):
+        if (task := getattr(subscription, "_wait_for_msgs_task", None)) is not None:
+            task.cancel()
 
 
 async def _ended(pull: Any) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.request
+from http.client import HTTPException
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 import anyio
@@ -24,14 +27,18 @@ async def is_synced(url: str, asserted: Durability) -> Durability:
     Raises :class:`~hubwire.errors.StoreUnavailable` if it does not answer, and
     :class:`~hubwire.errors.ConfigurationError` if it says otherwise than was asserted.
     """
-    if urlsplit(url).scheme not in ("http", "https"):
+    if not _is_url(url):
         raise ConfigurationError(f"monitoring is the address of a monitoring port, http://n1:8222, not {url!r:.120}")
     try:
-        config = await anyio.to_thread.run_sync(_asked, f"{url.rstrip('/')}/jsz", abandon_on_cancel=True)
-    except (OSError, ValueError) as error:
+        with anyio.fail_after(2 * _SECONDS):  # one that answers a byte now and then is not waited for
+            config = await anyio.to_thread.run_sync(_asked, f"{url.rstrip('/')}/jsz", abandon_on_cancel=True)
+    except (OSError, ValueError, HTTPException, RecursionError) as error:
+        if isinstance(error, HTTPError):
+            error.close()
         raise StoreUnavailable(
-            f"the monitoring port {url} does not say whether messages are synced ({error}); see that it is one of"
-            " nats-server, or say assert_sync_always=True"
+            f"the monitoring port {url} does not say whether messages are synced"
+            f" ({type(error).__name__}: {error!s:.200}); see that it is one of nats-server, or say"
+            " assert_sync_always=True"
         ) from error
     if config.get("sync_always") is True:
         return Durability.FSYNC
@@ -43,10 +50,23 @@ async def is_synced(url: str, asserted: Durability) -> Durability:
     return Durability.FLUSH
 
 
+def _is_url(url: str) -> bool:
+    try:
+        found = urlsplit(url)
+        return found.scheme in ("http", "https") and bool(found.hostname) and found.port != 0 and url.isprintable()
+    except ValueError:
+        return False
+
+
 def _asked(url: str) -> dict[str, object]:
     # Only of http and https: it was looked at above.
     with urllib.request.urlopen(url, timeout=_SECONDS) as answer:  # noqa: S310
-        found = json.loads(answer.read(_ANSWER_BYTES))
+        content, end = b"", time.monotonic() + _SECONDS
+        while len(content) < _ANSWER_BYTES and (piece := answer.read1(65_536)):
+            content += piece
+            if time.monotonic() > end:
+                raise TimeoutError(f"it has not ended its answer within {_SECONDS:g} seconds")
+    found = json.loads(content)
     config = found.get("config") if isinstance(found, dict) else None
     if not isinstance(config, dict):
         raise InvalidRecord("it has no part that tells of JetStream")

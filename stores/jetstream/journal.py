@@ -21,7 +21,7 @@ from ..durability import Durability
 from ._kept import Kept, checked_name
 from ._lease import JetStreamLease
 from ._messages import Head, Message, heads_of
-from ._stream import Refused, Stream, Unsettled
+from ._stream import Missing, Refused, Stream, Unsettled
 from ._synced import is_synced
 
 __all__ = ("JetStreamJournal",)
@@ -115,6 +115,7 @@ class JetStreamJournal:
 
     async def open(self) -> None:
         await self._stream.open()
+        self._writing, self._under_way = asyncio.Lock(), None  # those of another event loop cannot be waited for
         try:
             if self._monitoring is not None:
                 self.durability = await is_synced(self._monitoring, self.durability)
@@ -220,6 +221,7 @@ class JetStreamJournal:
                 return await self._stream.publish(subject, content, head.headers(), last, self._subject)
             except Unsettled as error:
                 if loop.time() > end:
+                    self._check_is_there(error)
                     raise StoreUnavailable(
                         f"{self!r} has not acknowledged for {self._wait_seconds:g} seconds ({error}): whether the last"
                         " events are stored is not known; see that most of its servers run"
@@ -230,6 +232,14 @@ class JetStreamJournal:
                     return place
                 await self._check_last(last)
                 await asyncio.sleep(_PAUSE_SECONDS)  # what is under way there is not stored yet
+
+    def _check_is_there(self, error: Unsettled) -> None:
+        if isinstance(error, Missing):
+            raise LogDamaged(
+                f"{self!r} is not there any more, since {self._wait_seconds:g} seconds: its stream was deleted, or the"
+                " disks of its servers were lost. Restore the stream from a copy",
+                path=self._stream.name,
+            ) from error
 
     async def _own(self, subject: str, head: Head) -> int | None:
         """Return the place of a message, if it is the last one of its subject."""
@@ -269,9 +279,8 @@ class JetStreamJournal:
 
     async def _keep(self, subject: str, content: bytes | None) -> None:
         pieces = self._kept.messages(content, self.epoch, self._stream.content_max)
-        for head, piece in pieces:
-            await self._settled(subject, head, piece)
-        await self._stream.purge(subject, keep=len(pieces))
+        places = [await self._settled(subject, head, piece) for head, piece in pieces]
+        await self._stream.purge(subject, before=places[0])
 
     async def kept(self) -> Mapping[str, bytes]:
         return await self._kept.load()
@@ -356,12 +365,24 @@ class JetStreamJournal:
             else:
                 low = found.place + 1
         if best is not None and best.head.parts > 1:
-            last, best = best, await self._message_from(best.place - best.head.parts + 1)
-            if best is None or (best.head.batch, best.head.part) != (last.head.batch, 1):
-                raise self._damaged(last.place, "the parts before it are missing")
+            best = await self._first_part(best)
         if best is None or best.head.first > seq:
             self._check_holds(seq)
             raise LogDamaged(f"{self!r} has no event {seq}; restore the stream from a copy", path=self._stream.name)
+        return best
+
+    async def _first_part(self, last: Message) -> Message:
+        """Return the first part of a batch. What is kept beside the events, and a lease, may lie between its parts."""
+        low, high, best = 1, last.place, last
+        while low < high:
+            middle = (low + high) // 2
+            found = await self._message_from(middle)
+            if found is not None and found.head.batch == last.head.batch:
+                best, high = found, middle
+            else:
+                low = middle + 1
+        if best.head.part != 1:
+            raise self._damaged(last.place, "the parts before it are missing")
         return best
 
     # -- truncating --
@@ -371,8 +392,8 @@ class JetStreamJournal:
         if seq < self._oldest_next or seq <= self.first_seq:
             return
         message = await self._message_with(seq)
+        self.first_seq = message.head.first  # before they go: who reads them then is told so
         await self._stream.purge(self._subject, before=message.place)
-        self.first_seq = message.head.first
         self._oldest_next = await self._end_of(message)
         self.size_bytes = await self._stream.size_bytes()
 
