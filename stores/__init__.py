@@ -13,9 +13,11 @@ from .url import open_store
 __all__ = ("Durability", "FileStore", "MemoryStore", "open_store")
 
 _MODULES = (
+    "archived",
     "compressed",
     "durability",
     "file",
+    "jetstream",
     "measured",
     "memory",
     "object",

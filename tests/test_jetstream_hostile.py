@@ -98,7 +98,7 @@ async def test_what_is_kept_in_parts_is_whole_when_answers_are_lost(single: Clus
         place = await publish(*args)
         return await publish(*args) if ".kept." in args[0] and dice.random() < 0.5 else place
 
-    journal._stream.publish = twice  # type: ignore[method-assign]
+    journal._stream.publish = twice  # type: ignore[method-assign, assignment]
     content = BIG.encode() + b"end"
     for number in range(3):
         await journal.keep("positions", content + b"%d" % number)

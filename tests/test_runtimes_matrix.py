@@ -63,7 +63,7 @@ def test_each_file_of_a_runtime_is_run(runner: ModuleType) -> None:
     owned = {stem: runner.owner(stem, names) for stem in files}
     assert owned["test_runtime_openai_agents_approvals"] == "openai_agents"
     assert owned["test_runtime_langgraph_approvals"] == "langgraph"
-    without = {"actors", "recorder", "recorder_ends", "recorder_facts", "recorder_hostile", "three"}
+    without = {"actors", "opening", "recorder", "recorder_ends", "recorder_facts", "recorder_hostile", "three"}
     assert {stem.removeprefix("test_runtime_") for stem, name in owned.items() if name is None} == without
     assert runner.owner("test_runtime_mcp_client", ["mcp_client", "mcp"]) == "mcp_client"
 
