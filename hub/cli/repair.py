@@ -261,11 +261,12 @@ class _Repairs:
             )
         ]
         ends: dict[str, int | None] = dict.fromkeys(begun)
-        for log in logs:
+        for log in (*logs, *begun):  # one that was begun may have lost its last segment, and no more
             if (cut := await find_cut(self._store, log, seq=journal.next_seq)) is not None:
                 steps += self._cut_step(cut)
                 ends[log] = cut.record
-        steps += [self._finish_step(log) for log in begun]
+            elif log in begun:
+                steps.append(self._finish_step(log))
         again = await said_again(self._store, ends)
         return [*steps, self._record_step([journal.path, *logs, *begun], "accept-loss", reason), *again]
 
