@@ -26,7 +26,12 @@ def check(state: Any) -> Any:
 
 
 async def main() -> None:
-    async with Hub() as hub, pydantic_ai.record(hub) as recorder, openai_agents.record(hub), langgraph.record(hub):
+    async with (
+        Hub() as hub,
+        pydantic_ai.record(hub) as recorder,
+        openai_agents.record(hub),
+        langgraph.record(hub) as graphs,
+    ):
         planner = Agent(
             TestModel(custom_output_text="Mend the parser, then test."),
             name="planner",
@@ -51,6 +56,8 @@ async def main() -> None:
         channel = await hub.channels.open([ann, *team], type="discussion", knobs={"rounds_max": 1})
         await channel.post(ann, "Why is the build red?")
         print("closed:", (await channel.ended()).reason)
+        await graphs.flush()  # what it has still to tell
+        await hub.flush()
         for entry in await channel.history():
             said: Any = entry.event
             print(f"{entry.name}: {said.content}")
