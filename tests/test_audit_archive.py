@@ -334,7 +334,11 @@ async def test_a_store_beside_its_archive_is_only_read() -> None:
 async def test_erasable_contents_are_not_archived() -> None:
     """No erasure would reach them there."""
     store, archive, clock = MemoryStore(), MemoryStore(), ManualClock()
-    audit = await days_of(store, clock, 9, archive=archive, erasable=["part"])
+    with pytest.raises(ConfigurationError, match="not both"):
+        AuditLog(store, archive=archive, erasable=["part"])
+    written = await days_of(store, clock, 9, erasable=["part"])
+    await written.aclose()
+    audit = AuditLog(store, archive=archive, clock=clock, rotation=DAILY)
     before = await firsts(store)
     with pytest.raises(ConfigurationError, match="prune this log without an archive"):
         await audit.prune(retention=FOUR)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, redirect_stderr, redirect_stdout
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -592,6 +593,18 @@ def test_the_command_shows_version_and_help() -> None:
     for verb in ("import", "tail", "show", "stats", "verify", "demo"):
         assert verb in overview
         assert hubwire(verb, "--help").stdout.startswith(f"Usage: hubwire {verb}")
+
+
+@pytest.mark.parametrize("verb", ["verify", "mcp", "erase", "log fork", "keys rotate", "spool drain"])
+def test_help_is_broken_where_the_terminal_ends(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not, once more, where the lines of its source do."""
+    monkeypatch.setenv("COLUMNS", "80")
+    text = hubwire(*verb.split(), "--help").stdout.partition("╭")[0]
+    paragraphs = [paragraph.split("\n") for paragraph in text.strip().split("\n\n")[1:]]
+    assert len(paragraphs) > 1
+    for lines in paragraphs:
+        for line, after in pairwise(each.rstrip() for each in lines):
+            assert len(f"{line} {after.split()[0]}") > 80 - 2
 
 
 def test_the_library_imports_nothing_of_the_command() -> None:

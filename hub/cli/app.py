@@ -19,6 +19,7 @@ from .erase_app import erase
 from .export_app import export, report
 from .failing import MISUSED, failed, misuse
 from .grade_app import grade
+from .help import unwrap_help
 from .holds_app import hold, holds, release
 from .hub_client import is_hub, token_file as given_token_file
 from .incoming_app import follow, import_
@@ -410,6 +411,7 @@ app.command(tiles)
 app.command(webhook)
 app.command(witness_verb, name="witness")
 app.command(completion_of(app))
+unwrap_help(app)
 
 
 @app.meta.default

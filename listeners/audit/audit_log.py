@@ -168,7 +168,7 @@ class AuditLog(Erasable, Provable, Prunable, Queryable, BaseHubListener):
         self._erasing = Erasing(erasable)
         self._erasing.begin(self._store, self._log)
         steady, kept = SteadyClock(self._clock), retention_of(retention)
-        aside = _arguments.archive_for(archive, self._store)
+        aside = _arguments.archive_for(archive, self._store, has_erasable=erasable is not None)
         self._keeper = Keeper(self._store, self._log, steady, kept, indexed, self._signature, aside, self._erasing)
         self._heads = Heads(
             on_head if on_head is None else _arguments.function("on_head", on_head),
