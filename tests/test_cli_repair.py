@@ -273,7 +273,7 @@ def test_a_log_is_cut_before_its_damage(root: Path, hubwire: Say) -> None:
 
 def test_a_log_with_a_hole_is_cut(root: Path, hubwire: Say) -> None:
     segments(root, "audit")[-2].unlink()
-    flip(segments(root, "audit")[-1], 300)
+    flip(segments(root, "audit")[-1], 20)
     code, said = hubwire("repair", "cut", "--log", "/audit", "--reason", "lost", "--dry-run")
     assert code == 0
     assert "are missing before it" in said

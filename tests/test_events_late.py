@@ -73,7 +73,7 @@ def test_an_event_that_is_read_finds_its_class(kind: str) -> None:
     cls: Any = kind_class(kind)
     texts = dict.fromkeys(("tool", "hook", "error_type", "skill", "dimension", "action", "fact_id", "peer_id"), "x")
     texts |= dict.fromkeys(("fact_entity", "fact_relation", "token_id", "manifest_id", "key_id", "direction"), "x")
-    texts |= {"from_algorithm": "x", "to_algorithm": "x"}
+    texts |= {"from_algorithm": "x", "to_algorithm": "x", "runtime": "x"}
     fields = {name: value for name, value in texts.items() if hasattr(cls, name)}
     numbers = {name: 5 for name in ("skew_ms", "count") if hasattr(cls, name)}
     made = stamped(cls(**fields, **numbers))

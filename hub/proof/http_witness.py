@@ -11,7 +11,7 @@ from ..clock import SystemClock
 from ..errors import CheckpointInvalid, ConfigurationError, WitnessFailed
 from .cosigning import as_witness_key, cosignatures
 from .note import Checkpoint, Note, NoteSignature, VerifierKey
-from .posting import Answer, NoAnswer, address_of, post
+from ._posting import Answer, NoAnswer, address_of, post
 from .witnesses import WitnessRequest, more_than, other_than
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from ..errors import ConfigurationError, ProofInvalid, TimestampFailed
 from ._der import with_sorted_certificates
 from .cosigning import shown
 from .note import Checkpoint, Note
-from .posting import NoAnswer, address_of, post
+from ._posting import NoAnswer, address_of, post
 
 if TYPE_CHECKING:
     from ssl import SSLContext

@@ -84,6 +84,7 @@ class Pruner:
         ``floor`` are the days for which the log's program keeps records at least; None: as it has said before.
         """
         if is_dry_run:
+            await refuse_copy(self._store, self._path)
             keeping = await read_keeping(self._store, self._path)
             plan = await plan_for(self._store, self._path, retention, keeping, self._clock.now_ns())
             return plan.report(is_dry_run=True)

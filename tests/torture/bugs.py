@@ -275,7 +275,7 @@ def verify_does_not_look_at_checkpoints() -> None:
     right = _signed.SignedChecks.verdict
 
     def verdict(self: Any, records: int, **terms: Any) -> Any:
-        self._vkey = None
+        self.vkey = None
         return right(self, records, **terms)
 
     _put(_signed.SignedChecks, "begin", begin)
