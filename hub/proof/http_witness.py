@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from ..clock import SystemClock
 from ..errors import CheckpointInvalid, ConfigurationError, WitnessFailed
+from ._posting import Answer, NoAnswer, address_of, post
 from .cosigning import as_witness_key, cosignatures
 from .note import Checkpoint, Note, NoteSignature, VerifierKey
-from ._posting import Answer, NoAnswer, address_of, post
 from .witnesses import WitnessRequest, more_than, other_than
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ import attrs
 from .._values import Value
 from ..errors import ConfigurationError, ProofInvalid, TimestampFailed
 from ._der import with_sorted_certificates
+from ._posting import NoAnswer, address_of, post
 from .cosigning import shown
 from .note import Checkpoint, Note
-from ._posting import NoAnswer, address_of, post
 
 if TYPE_CHECKING:
     from ssl import SSLContext
