@@ -15,13 +15,13 @@ from hubwire.errors import ConfigurationError, InvalidRecord, StoreUnavailable
 
 from ..durability import Durability
 
-__all__ = ("is_synced",)
+__all__ = ("synced_durability",)
 
 _ANSWER_BYTES = 4_000_000
 _SECONDS = 5.0
 
 
-async def is_synced(url: str, asserted: Durability) -> Durability:
+async def synced_durability(url: str, asserted: Durability) -> Durability:
     """Return what an acknowledged message survives, as the server at a monitoring URL says.
 
     Raises :class:`~hubwire.errors.StoreUnavailable` if it does not answer, and

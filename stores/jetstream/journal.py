@@ -22,7 +22,7 @@ from ._kept import Kept, checked_name
 from ._lease import JetStreamLease
 from ._messages import Head, Message, heads_of
 from ._stream import Missing, Refused, Stream, Unsettled
-from ._synced import is_synced
+from ._synced import synced_durability
 
 __all__ = ("JetStreamJournal",)
 
@@ -118,7 +118,7 @@ class JetStreamJournal:
         self._writing, self._under_way = asyncio.Lock(), None  # those of another event loop cannot be waited for
         try:
             if self._monitoring is not None:
-                self.durability = await is_synced(self._monitoring, self.durability)
+                self.durability = await synced_durability(self._monitoring, self.durability)
             await self._take_over()
             await self._find_beginning()
         except BaseException:
