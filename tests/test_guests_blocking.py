@@ -18,6 +18,7 @@ import hubwire
 from hubwire import BaseActor, Event, GenericEvent, Hub, HubThread
 from hubwire._commands import authorizer
 from hubwire._commit import lookout
+from hubwire._commit.lookout import LoopWatch
 from hubwire._foreign.culprits import GUESTS, Culprit, culprit_of
 from hubwire.approvals import ApprovalPolicy, FunctionApprover, Question
 from hubwire.arbiter import Allow, Command
@@ -414,6 +415,7 @@ async def test_hubs_that_have_ended_are_watched_no_more() -> None:
 
 async def test_a_hub_starts_where_no_thread_can(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then only its own pulse says that the loop stood still."""
+    monkeypatch.setattr(lookout, "_lookout", lookout._Lookout())  # its thread may run for hubs of other threads
     start = threading.Thread.start
 
     def refuse(thread: threading.Thread) -> None:
@@ -421,7 +423,6 @@ async def test_a_hub_starts_where_no_thread_can(monkeypatch: pytest.MonkeyPatch)
             raise RuntimeError("can't start new thread")
         start(thread)
 
-    await until(lambda: lookout._lookout._thread is None)
     with monkeypatch.context() as patched:
         patched.setattr("threading.Thread.start", refuse)
         async with Hub() as hub:
@@ -429,3 +430,27 @@ async def test_a_hub_starts_where_no_thread_can(monkeypatch: pytest.MonkeyPatch)
             assert hub.health().healthy
     async with Hub():
         assert lookout._lookout._thread is not None
+
+
+def test_a_loop_that_was_closed_under_a_hub_is_watched_no_more(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A program may leave a hub and its loop to themselves: nobody waits for a sign of life, and the thread ends."""
+    monkeypatch.setattr(lookout, "_lookout", lookout._Lookout())
+    loop = asyncio.new_event_loop()
+
+    async def begin() -> LoopWatch:
+        watch = LoopWatch()
+        watch.start()
+        watch.expect(0.0, 0.0)
+        return watch
+
+    loop.run_until_complete(begin())
+    loop.close()
+    caplog.clear()
+    thread = lookout._lookout._thread
+    assert thread is not None
+    thread.join(30)
+    assert not thread.is_alive()
+    assert not lookout._lookout._watched
+    assert not caplog.records

@@ -448,8 +448,8 @@ def test_twenty_processes_write_at_once(place: Path) -> None:
         assert out.split() == [str(number) for number in range(60)]
     found = values_of(place)
     assert len(found) == 1200
-    for each in range(20):
-        assert [number for name, number in found if name == str(each)] == list(range(60))
+    for each in range(20):  # a writer whose file is full may go on in the one that another has left
+        assert sorted(number for name, number in found if name == str(each)) == list(range(60))
 
 
 @pytest.mark.slow

@@ -56,6 +56,11 @@ class LoopWatch:
         """Whether this is called in another thread than the loop's."""
         return threading.get_ident() != self._thread_id
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the loop is closed, so that nothing will ever run on it."""
+        return self._loop.is_closed()
+
     def start(self) -> None:
         _lookout.add(self)
 
@@ -149,6 +154,7 @@ class _Lookout:
         """Return the loops to look at now; none: the thread ends."""
         time.sleep(LOOK_SECONDS)
         with self._lock:
+            self._watched = {each for each in self._watched if not each.is_over}  # hubs that were left to themselves
             if not self._watched:
                 self._thread = None
             return list(self._watched)
