@@ -208,6 +208,7 @@ _SUBMODULES = (
     "functions",
     "grading",
     "guests",
+    "late_modules",
     "late_types",
     "limits",
     "listener",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hubwire.late_modules import late_modules
 
 from .durability import Durability
 from .file import FileStore
@@ -27,12 +28,4 @@ _MODULES = (
 """The modules of stores, each imported when it is asked for."""
 
 if not TYPE_CHECKING:  # checkers know no module before it is imported
-
-    def __getattr__(name: str) -> Any:
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return import_module(f".{name}", __name__)
-
-
-def __dir__() -> list[str]:
-    return sorted({*__all__, *_MODULES, *(name for name in globals() if name.startswith("__"))})
+    __getattr__, __dir__ = late_modules(globals(), _MODULES)

@@ -11,9 +11,9 @@ All of them are thin over :class:`Recorder`, which is for runtimes of your own, 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..late_modules import late_modules
 from ._actors import AgentActor, Said
 from .recorder import Recorder, RecorderStatistics
 from .verdict import Verdict
@@ -42,12 +42,4 @@ _MODULES = (
 """The adapters, each imported when it is asked for; none of them imports its framework before it is used."""
 
 if not TYPE_CHECKING:  # checkers know no module before it is imported
-
-    def __getattr__(name: str) -> Any:
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return import_module(f".{name}", __name__)
-
-
-def __dir__() -> list[str]:
-    return sorted({*__all__, *_MODULES, *(name for name in globals() if name.startswith("__"))})
+    __getattr__, __dir__ = late_modules(globals(), _MODULES)

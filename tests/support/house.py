@@ -221,6 +221,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
         "hubwire.errors",
         "hubwire.forks",
         "hubwire._baggage",
+        "hubwire.late_modules",
         "hubwire.late_types",
         "hubwire.own_log",
         "hubwire.waking",
