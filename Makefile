@@ -28,7 +28,7 @@ test: python ## Run the tests against the wheel
 test-runtimes: python ## Test the adapters of agent runtimes, each in an environment of its own; ARGS="--lowest agno"
 	@$(PYTHON) .ci/test_runtimes.py $(ARGS)
 
-quick: python ## Run the tests but the slow ones, in two minutes or less
+quick: python ## Run the tests but the slow ones, in some minutes
 	@$(INSTALL) test
 	$(PYTEST) -m "not slow" $(ARGS)
 

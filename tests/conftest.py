@@ -31,11 +31,13 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What the contract of adapters does in two processes imports the framework in each."""
+    """What the contract of adapters does in two processes imports the framework in each; many runs take their time."""
     for item in items:
         if item.name.startswith("test_a_process_that_was_killed_in_a_run"):
             item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.timeout(400))
+        elif item.name.startswith("test_many_runs_leave_nothing"):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

@@ -62,6 +62,7 @@ async def test_an_answer_in_time_is_returned_and_the_next_question_has_its_own_t
         assert len(timers()) == 1  # it ends once, and finds no question
 
 
+@pytest.mark.slow
 async def test_a_hub_that_is_closed_leaves_no_timer() -> None:
     hub = Hub()
     await hub.start()
@@ -75,6 +76,7 @@ async def test_a_hub_that_is_closed_leaves_no_timer() -> None:
     assert timers() == []
 
 
+@pytest.mark.slow
 async def test_a_thousand_questions_expire_while_the_loop_goes_on() -> None:
     async with Hub() as hub:
         actor, asker = await hub.spawn(silent, concurrency=1000), await hub.agents.register("asker")

@@ -199,6 +199,7 @@ async def test_an_answer_is_a_reply(linked: bool) -> None:
         assert hub.statistics().envelopes_pending == 0
 
 
+@pytest.mark.slow
 async def test_asks_that_have_ended_leave_nothing_behind() -> None:
     """Answered, failed, timed out and refused; in a channel that lasts and in their own."""
     clock = ManualClock()

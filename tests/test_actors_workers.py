@@ -59,6 +59,7 @@ async def test_each_envelope_goes_to_one_worker() -> None:
         assert [event.worker for event in recorder.of("actor.started")] == [1, 2]
 
 
+@pytest.mark.slow
 async def test_a_free_colleague_takes_over_before_the_restart() -> None:
     """No clock moves: what a crashed worker held beside is handled by the other one in the same instant."""
     begun, gates = list[tuple[int, Any]](), {"crash": anyio.Event(), "busy": anyio.Event()}
@@ -118,6 +119,7 @@ async def test_a_hanging_workers_envelope_returns_after_its_time() -> None:
         assert handle.statistics().crashes == 0
 
 
+@pytest.mark.slow
 async def test_a_late_ack_of_a_hanging_turn_is_fenced() -> None:
     """A turn that swallows its cancellation is left behind; what it says afterwards changes nothing."""
     late, results = anyio.Event(), list[bool]()
@@ -276,6 +278,7 @@ async def test_a_second_worker_answers_what_one_would_deadlock(workers: int) -> 
         assert sorted(outcomes) == (["answer", "answer"] if workers == 2 else ["answer", "cycle"])
 
 
+@pytest.mark.slow
 async def test_workers_find_what_a_restart_left() -> None:
     """What they held when the hub ended is handled by the workers of the next one, each envelope once."""
     store = MemoryStore()

@@ -149,6 +149,7 @@ async def test_an_ag2_hub_leaves_the_same_files(new_store: NewStore) -> None:
     assert numbered(await files(ours)) == numbered(await files(theirs))
 
 
+@pytest.mark.slow
 async def test_an_ag2_hub_goes_on_from_our_store(new_store: NewStore) -> None:
     """What one hub of AG2 wrote to our store, a second one reads, and goes on with."""
     one, channel, gone = await lived(new_store())
@@ -238,6 +239,7 @@ async def test_our_stores_answer_as_ag2_stores_do(new_store: NewStore) -> None:
         assert await getattr(ours, method)(*arguments) == expected, (method, *arguments)
 
 
+@pytest.mark.slow
 async def test_changes_of_our_store_reach_ag2_callbacks(new_store: NewStore) -> None:
     """A callback that is registered with `on_change`, AG2's way, is called for changes of our store."""
     store = new_store()

@@ -224,6 +224,7 @@ class Deployer(BaseActor):
         self.done.append((turn.content, approval.was_used))
 
 
+@pytest.mark.slow
 async def test_a_turn_after_a_crash_joins_its_question() -> None:
     """A person's yes to the question of the first life lets the second one act."""
     store, done = MemoryStore(), list[Any]()
@@ -245,6 +246,7 @@ async def test_a_turn_after_a_crash_joins_its_question() -> None:
         assert (done, hub.approvals.pending()) == ([("prod", False)], ())
 
 
+@pytest.mark.slow
 async def test_a_turn_after_a_crash_gets_its_verdict() -> None:
     """The grant was used by a life that may have acted: the next one sees that."""
     store, done = MemoryStore(), list[Any]()

@@ -42,6 +42,7 @@ def assert_holds(rule: Rule, house: House) -> None:
     assert not found, "\n".join(dict.fromkeys(found))
 
 
+@pytest.mark.slow
 def test_the_three_folders_keep_their_arrows(our_house: House) -> None:
     """Listeners and stores import the hub alone, and the hub imports neither."""
     assert_holds(wrong_arrows, our_house)
@@ -75,11 +76,13 @@ def test_every_import_is_a_declared_dependency(our_house: House) -> None:
     assert_holds(undeclared_imports, our_house)
 
 
+@pytest.mark.slow
 def test_bans_hold(our_house: House) -> None:
     """What is banned is used only where it is allowed."""
     assert_holds(banned, our_house)
 
 
+@pytest.mark.slow
 def test_no_handler_swallows_every_exception(our_house: House) -> None:
     assert_holds(swallowed_exceptions, our_house)
 
@@ -326,6 +329,7 @@ def test_that_imports_a_folder(): sys.modules["stores.file"] = types.ModuleType(
 """
 
 
+@pytest.mark.slow
 def test_a_run_with_bad_tests_fails(tmp_path: Path) -> None:
     """A run fails if a test blocks the loop or imports a folder of the checkout by its bare name."""
     shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)

@@ -38,6 +38,7 @@ async def swallow(_: object) -> None:
 # --- subscribers ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guest", [hang, swallow])
 async def test_a_hung_subscriber_is_left_behind(guest: Callable[[object], Awaitable[None]]) -> None:
     """The log is closed in good order first."""
@@ -266,6 +267,7 @@ async def test_the_last_head_may_take_its_time() -> None:
     assert (heads, log.head_errors) == ([2], 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guest", [hang, swallow])
 async def test_a_hung_on_head_is_left_behind(
     guest: Callable[[object], Awaitable[None]], monkeypatch: pytest.MonkeyPatch

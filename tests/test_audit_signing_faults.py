@@ -160,6 +160,7 @@ async def test_a_proof_that_cannot_be_asked_for_is_refused(key: KeySigner, old: 
     await audit.aclose()
 
 
+@pytest.mark.slow
 async def test_what_cannot_be_signed_again_at_once_is_tried_again_by_itself(key: KeySigner) -> None:
     """After a second, and not in a busy loop."""
     store, signer = MemoryStore(), Odd(key)

@@ -66,6 +66,7 @@ async def stamped(store: Any, url: str, certificate: bytes) -> None:
     assert audit.problem is None
 
 
+@pytest.mark.slow
 async def test_the_last_checkpoint_is_stamped_and_openssl_agrees(
     tsa: Path, url: str, tmp_path: Path, other: bytes
 ) -> None:

@@ -137,6 +137,7 @@ async def test_a_log_without_its_witnesses_goes_on_and_says_so_once() -> None:
     assert (await kinds(audit)).count("log.unwitnessed") == 2
 
 
+@pytest.mark.slow
 async def test_a_closed_log_refuses_what_would_not_be_witnessed() -> None:
     """Nothing is written then; and it takes the next one as soon as its witnesses are back."""
     double = Double(is_away)
@@ -301,6 +302,7 @@ async def test_what_a_witness_returns_or_raises_harms_no_log(hostile: Any) -> No
     assert (await examine(store, vkey=LOG.vkey)).signer.outcome is Outcome.HOLDS
 
 
+@pytest.mark.slow
 async def test_a_witness_that_never_ends_holds_up_neither_append_nor_close() -> None:
     policy = WitnessPolicy([Swallows()], grace_seconds=0.0, interval_seconds=0.0, seconds_max=0.1)
     audit = AuditLog(MemoryStore(), signer=LOG, witnesses=policy, checkpoint_seconds=0.0, close_seconds_max=0.1)
@@ -334,6 +336,7 @@ async def test_a_slow_witness_is_told_of_the_newest_checkpoint_alone() -> None:
     await audit.aclose()
 
 
+@pytest.mark.slow
 async def test_two_of_three_are_enough() -> None:
     keys = [WitnessKey.new(f"witness.example.org/{number}") for number in range(3)]
     doubles = []

@@ -80,6 +80,7 @@ GROUPS: Groups = [[(0,)], [(1, 2, 3)], [(4,), (5, 6), (7,), (8, 9, 10)], [(11, 1
 """Four appends: the third is one as several callers share it."""
 
 
+@pytest.mark.slow
 @both
 async def test_a_log_cut_at_any_byte_has_whole_batches(chained: bool) -> None:
     files = await written(GROUPS, chained=chained)

@@ -483,6 +483,7 @@ def test_a_snapshot_of_a_tenant_without_a_name_is_refused(tenant: str) -> None:
         Board.restore({**board_of(*SOME).snapshot(), "tenant": tenant})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["DELETED", None, "\ud800", "", -1, [], [[]], {}, 1.5])
 def test_a_snapshot_that_was_changed_anywhere_is_refused_or_of_use(value: Any) -> None:
     """Whatever stands at any of its places: what is restored shows itself, folds on, and makes a snapshot."""

@@ -52,6 +52,7 @@ async def work(hub: Hub) -> None:
         await channel.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, BACKUPS, PER_STORE))
 async def test_a_hub_starts_on_every_copy_of_a_busy_store(tmp_path: Path, first: int) -> None:
     """The audit log of the copy holds all that its journal has, and both go on."""

@@ -121,6 +121,7 @@ class GivenUp(MemoryStore):
         await anyio.wait_all_tasks_blocked()
 
 
+@pytest.mark.slow
 async def test_an_erasure_under_way_is_copied_whole_or_not() -> None:
     at = 1
     while True:

@@ -196,6 +196,7 @@ def test_a_hub_that_goes_on_while_it_is_looked_at_is_well(tmp_path: Path) -> Non
     assert report.logs[0].inspection.tail.seq >= report.journals[0].next_seq  # it has gone on in between
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("looks", [1, 3, 100])
 def test_what_a_hub_changes_meanwhile_is_no_problem(
     root: Path, hubwire: Say, monkeypatch: pytest.MonkeyPatch, looks: int

@@ -73,6 +73,7 @@ async def fill(path: Path, key: KeySigner, count: int = 10) -> None:
     await store.aclose()
 
 
+@pytest.mark.slow
 async def test_each_copy_of_a_busy_signed_store_verifies_and_goes_on(tmp_path: Path, key: KeySigner) -> None:
     """Its checkpoint is whole, never ahead of its records, and never older than those that were put aside."""
     store = FileStore(tmp_path / "live")

@@ -32,6 +32,7 @@ def run(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(*words), capture_output=True, text=True, check=False, timeout=60)
 
 
+@pytest.mark.slow
 def test_a_spool_is_drained_once(place: Path, tmp_path: Path) -> None:
     done = run("drain", tmp_path / "store", place, "--once", "--archive", tmp_path / "archive")
     assert (done.returncode, done.stdout, done.stderr) == (0, "3 lines, 3 events\n", "")
@@ -40,6 +41,7 @@ def test_a_spool_is_drained_once(place: Path, tmp_path: Path) -> None:
     assert len(list((tmp_path / "archive").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_a_drain_that_follows_ends_in_good_order(place: Path, tmp_path: Path) -> None:
     """What comes later is taken, too; ended by a signal, it has marked all that is committed."""
     with subprocess.Popen(command("drain", tmp_path / "store", place), stdout=subprocess.PIPE, text=True) as process:
@@ -59,6 +61,7 @@ def test_a_drain_that_follows_ends_in_good_order(place: Path, tmp_path: Path) ->
     assert [record["data"]["n"] for record in taken_into(tmp_path / "store")] == [0, 1, 2, 3]
 
 
+@pytest.mark.slow
 def test_what_is_damaged_is_said(place: Path, tmp_path: Path) -> None:
     (file,) = files_of(place)
     file.write_bytes(file.read_bytes().replace(b'{"n":1}', b'{"n":7}'))
@@ -75,6 +78,7 @@ def test_what_is_damaged_is_said(place: Path, tmp_path: Path) -> None:
     assert (after["files"], after["waiting"], after["set_aside"]) == ([], 0, [file.name])
 
 
+@pytest.mark.slow
 def test_what_is_not_there_is_said(place: Path, tmp_path: Path) -> None:
     missing = run("status", tmp_path / "nowhere")
     assert missing.returncode == 1
@@ -88,6 +92,7 @@ def test_what_is_not_there_is_said(place: Path, tmp_path: Path) -> None:
         lock.release()
 
 
+@pytest.mark.slow
 def test_a_directory_that_is_not_there_is_no_empty_spool(tmp_path: Path) -> None:
     """A typo is an error, and leaves neither a store nor a directory; an empty spool is right."""
     refused = run("drain", tmp_path / "store", tmp_path / "typo", "--once")
@@ -102,6 +107,7 @@ def test_a_directory_that_is_not_there_is_no_empty_spool(tmp_path: Path) -> None
     assert (done.returncode, done.stdout) == (0, "0 lines, 0 events\n")
 
 
+@pytest.mark.slow
 def test_a_store_is_no_spool(place: Path, tmp_path: Path) -> None:
     """The two are easily confused, and a drain makes files where it drains."""
     run("drain", tmp_path / "store", place, "--once")
@@ -113,6 +119,7 @@ def test_a_store_is_no_spool(place: Path, tmp_path: Path) -> None:
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_a_drain_that_follows_says_that_its_directory_is_not_there_yet(tmp_path: Path) -> None:
     with subprocess.Popen(
         command("drain", tmp_path / "store", tmp_path / "later"),

@@ -92,6 +92,7 @@ async def test_a_frame_shows_who_needs_a_look_first(busy: Path) -> None:
     assert "123,456" in text
 
 
+@pytest.mark.slow
 async def test_what_agents_say_does_not_reach_the_terminal(busy: Path) -> None:
     r"""Escape sequences are shown as \x1b, and what is personal is redacted."""
     done = await hubwire(busy, "--once", columns=200)
@@ -122,6 +123,7 @@ async def test_without_a_terminal_it_says_what_to_write(tmp_path: Path) -> None:
     assert b"write --once to print one frame" in done.stderr
 
 
+@pytest.mark.slow
 async def test_a_tenant_sees_what_is_its_own(tmp_path: Path) -> None:
     async with Hub(FileStore(tmp_path)) as hub:
         await hub.for_tenant("acme").agents.register("theirs")
@@ -188,6 +190,7 @@ async def test_what_is_pruned_while_it_is_read_is_missing_and_no_failure(tmp_pat
 # --- frames of a log that grows -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_a_growing_log_is_drawn_anew(ending: signal.Signals, tmp_path: Path) -> None:
     """It waits for the log, shows what comes, and gives the terminal back on Ctrl-C, or when it is told to end."""
@@ -206,6 +209,7 @@ async def test_a_growing_log_is_drawn_anew(ending: signal.Signals, tmp_path: Pat
     assert b"\x1b[1;31m" in screen.drawn or b"\x1b[36m" in screen.drawn, "with colours"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["q", signal.SIGTERM], ids=["key", "signal"])
 async def test_the_terminal_is_given_back(tmp_path: Path, ending: str | signal.Signals) -> None:
     """By the one with keys, too: it draws what comes, and leaves no trace."""
@@ -222,6 +226,7 @@ async def test_the_terminal_is_given_back(tmp_path: Path, ending: str | signal.S
     assert b"Traceback" not in screen.drawn
 
 
+@pytest.mark.slow
 async def test_frames_are_bounded(tmp_path: Path) -> None:
     """However many events there are: thousands a second are two frames."""
     async with Hub(FileStore(tmp_path)) as hub, terminal("top", "--plain", tmp_path) as screen:

@@ -108,6 +108,7 @@ async def test_what_agents_say_is_text(tmp_path: Path) -> None:
         assert not any("\x1b" in text or "\u202e" in text for text in texts)
 
 
+@pytest.mark.slow
 async def test_a_search_narrows_and_escape_drops_it(tmp_path: Path) -> None:
     async with hub_at_work(tmp_path), top(tmp_path) as (app, pilot, _):
         await pilot.press("g", "l", "slash", *"PYTEST", "enter")
@@ -146,6 +147,7 @@ async def test_the_cursor_stays_on_its_row(tmp_path: Path) -> None:
         assert "turn.failed" in lines(app)[app.query_one(DataTable).cursor_row]
 
 
+@pytest.mark.slow
 async def test_what_a_yes_needs_is_asked_one_after_the_other(tmp_path: Path) -> None:
     """A denial needs no more than its reason, and esc leaves all of it undone."""
     async with hub_at_work(tmp_path) as hub, top(tmp_path) as (app, pilot, source):
@@ -164,6 +166,7 @@ async def test_what_a_yes_needs_is_asked_one_after_the_other(tmp_path: Path) -> 
         assert source.decided[1:] == [(pending, "deny", "no")]
 
 
+@pytest.mark.slow
 async def test_an_approval_is_decided_by_keys(tmp_path: Path) -> None:
     """A log is only looked at; denying needs a reason."""
     async with hub_at_work(tmp_path) as hub, top(tmp_path) as (app, pilot, source):
@@ -183,6 +186,7 @@ async def test_an_approval_is_decided_by_keys(tmp_path: Path) -> None:
         assert source.decided[1:] == [(pending.approval_id, "approve", "")]
 
 
+@pytest.mark.slow
 async def test_keys_theme_and_leaving(tmp_path: Path) -> None:
     async with hub_at_work(tmp_path), top(tmp_path) as (app, pilot, _):
         theme = app.theme

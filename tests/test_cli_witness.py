@@ -130,6 +130,7 @@ def test_a_witness_that_cannot_be_is_refused(tmp_path: Path, capsys: pytest.Capt
         assert "another witness has the state" in err
 
 
+@pytest.mark.slow
 def test_it_ends_with_a_signal(tmp_path: Path) -> None:
     log, _ = keys(tmp_path)
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -88,6 +88,7 @@ async def without(files: Files, older: bytes, *, marker: str, beside: bool, snap
     return await store_of(left)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_audited", [True, False], ids=["audited", "alone"])
 @pytest.mark.parametrize("is_whole", [True, False], ids=["whole", "truncated"])
 async def test_a_missing_last_segment_is_never_silent(is_audited: bool, is_whole: bool) -> None:
@@ -131,6 +132,7 @@ async def test_lost_records_are_not_known_without_any_witness(marker: str) -> No
         assert await refusal(store, is_audited=False) is None
 
 
+@pytest.mark.slow
 async def test_a_segment_that_was_not_begun_is_no_loss() -> None:
     """A crash between two segments: the marker speaks of the one before."""
     files, _ = await left_behind(is_audited=False)
@@ -149,6 +151,7 @@ async def test_a_segment_that_was_not_begun_is_no_loss() -> None:
     assert not [problem for problem in (await look(crashed)).problems if problem.is_in_the_way]
 
 
+@pytest.mark.slow
 async def test_an_emptied_journal_is_not_well_beside_its_audit_log() -> None:
     """Not when its markers are as empty as it is: a hub is refused there, and no repair brings the events back."""
     files, _ = await left_behind(is_audited=True)

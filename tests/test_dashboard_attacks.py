@@ -95,6 +95,7 @@ async def test_names_are_redacted_where_they_are_all_that_is_shown(path: str) ->
 # --- who is slow, and what is large -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_downloads_that_nobody_takes_keep_no_one_from_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_logs, "_WAIT_SECONDS", 1.0)
     async with unredacted() as hub:
@@ -208,6 +209,7 @@ async def test_a_board_that_cannot_fold_says_so(monkeypatch: pytest.MonkeyPatch)
         assert (await client.get("api/board/agents")).status_code == 503
 
 
+@pytest.mark.slow
 async def test_a_board_goes_on_while_its_clock_stands_still() -> None:
     async with Hub() as hub, seen_by(hub, "ann", clock=ManualClock()) as client:
         assert not (await client.get("api/board/agents")).json()["rows"]

@@ -99,6 +99,7 @@ async def test_one_changed_byte_is_found_and_told_in_ticks(tmp_path: Path) -> No
             assert (await frames.of_event("tick")).data["verify"]["state"] == "broken"
 
 
+@pytest.mark.slow
 async def test_verifying_shows_how_far_it_is_and_can_be_stopped(tmp_path: Path) -> None:
     async with written(tmp_path, 1000) as hub:
         for _ in range(30):

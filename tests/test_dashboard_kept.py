@@ -91,6 +91,7 @@ async def test_rows_at_the_end_have_the_names_of_the_beginning(monkeypatch: pyte
 # --- boards that are kept --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_board_goes_on_after_what_was_kept(monkeypatch: pytest.MonkeyPatch, made: list[int]) -> None:
     monkeypatch.setattr("hubwire.listeners.dashboard._log_source._FIRST", 50)
     store, keep = MemoryStore(), MemoryStore()

@@ -169,6 +169,7 @@ class Command:
         return status
 
 
+@pytest.mark.slow
 async def test_the_command_keeps_boards_for_the_next_start(tmp_path: Path, caches: Path) -> None:
     async with Hub(FileStore(tmp_path / "store")) as hub:
         await notes(hub, 20)
@@ -187,6 +188,7 @@ async def test_the_command_keeps_boards_for_the_next_start(tmp_path: Path, cache
     assert not await anyio.Path("none").exists()
 
 
+@pytest.mark.slow
 async def test_a_place_that_keeps_nothing_is_gone_without(tmp_path: Path) -> None:
     """Nothing is lost with what is kept but time: the log is read instead, and the command says so."""
     async with Hub(FileStore(tmp_path / "store")) as hub:
@@ -206,6 +208,7 @@ async def test_a_place_that_keeps_nothing_is_gone_without(tmp_path: Path) -> Non
     assert await taken.read_text() == "a file"
 
 
+@pytest.mark.slow
 async def test_a_sign_out_at_the_command_lasts_over_its_restart(tmp_path: Path) -> None:
     async with Hub(FileStore(tmp_path / "store")) as hub:
         await notes(hub, 2)
@@ -234,6 +237,7 @@ async def test_a_sign_out_at_the_command_lasts_over_its_restart(tmp_path: Path) 
     assert statuses == [401, 200]
 
 
+@pytest.mark.slow
 async def test_the_command_serves_a_log(tmp_path: Path) -> None:
     """The token is shown once, and kept where only its owner can read it; a killed server is gone on with."""
     async with Hub(FileStore(tmp_path / "store")) as hub:

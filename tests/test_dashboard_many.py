@@ -61,6 +61,7 @@ def test_a_board_keeps_as_many_approvals_as_may_wait() -> None:
     assert len(Board.restore(board.snapshot()).approvals()) == most
 
 
+@pytest.mark.slow
 async def test_the_oldest_of_many_approvals_can_be_decided() -> None:
     count = 1500
     async with Hub(MemoryStore()) as hub:
@@ -143,6 +144,7 @@ anyio.run(main)
 """
 
 
+@pytest.mark.slow
 async def test_a_kill_before_the_act_leaves_it_undone_and_told(tmp_path: Path) -> None:
     """That a person wanted it is in the log; that it was done is not, and it can be done again."""
     done = await anyio.run_process(

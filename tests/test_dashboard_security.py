@@ -239,6 +239,7 @@ async def test_a_session_lasts_over_a_restart_with_a_file(tmp_path: Path) -> Non
     assert TOKEN not in await anyio.Path(file).read_text()
 
 
+@pytest.mark.slow
 async def test_who_has_signed_out_is_out_after_a_restart(tmp_path: Path) -> None:
     """Also after one that came in the middle of writing it."""
     file = tmp_path / "sessions"

@@ -190,6 +190,7 @@ async def test_whole_events_are_sent_on_request() -> None:
             assert (frame.data[0]["seq"], frame.data[0]["id"]) == (event.seq, event.id)
 
 
+@pytest.mark.slow
 async def test_a_hundred_clients_get_each_event_once() -> None:
     async with AsyncExitStack() as stack:
         hub = await stack.enter_async_context(Hub(MemoryStore()))
@@ -208,6 +209,7 @@ async def test_a_hundred_clients_get_each_event_once() -> None:
         assert dashboard.statistics().streams == 100
 
 
+@pytest.mark.slow
 async def test_a_client_that_does_not_read_is_dropped(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

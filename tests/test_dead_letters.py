@@ -192,6 +192,7 @@ async def test_an_event_that_is_skipped_is_a_letter() -> None:
         assert numbers(failing.events) == [0, 2, 1]
 
 
+@pytest.mark.slow
 async def test_an_event_that_killed_its_listener_is_a_letter() -> None:
     """A BEST_EFFORT listener that goes on though it was cancelled is detached; its event is not forgotten."""
 

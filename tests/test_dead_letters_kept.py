@@ -351,6 +351,7 @@ async def test_a_durable_listener_whose_letter_cannot_be_stored_is_suspended() -
         assert not any("cannot be stored" in each for each in hub.health().problems)
 
 
+@pytest.mark.slow
 async def test_best_effort_letters_wait_for_the_store() -> None:
     """So many, and no more; the rest are counted."""
     store, failing = Refusing(), Failing(*range(3))

@@ -310,6 +310,7 @@ async def test_a_listener_with_a_position_of_its_own_gets_no_old_event() -> None
         assert "takes no older event; discard the letter" in result.error
 
 
+@pytest.mark.slow
 async def test_a_listener_that_swallows_its_cancellation_in_a_retry_is_detached() -> None:
     """Its letter stays, and is no second one; neither retry nor hub waits for it."""
     over: list[bool] = []

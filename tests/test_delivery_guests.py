@@ -295,6 +295,7 @@ async def test_guests_are_entered_side_by_side() -> None:
         assert entered == ["a", "b", "c"]
 
 
+@pytest.mark.slow
 async def test_an_event_has_its_own_time() -> None:
     """A listener that takes events one by one has the timeout for each, and is cancelled at the one that hangs."""
     seen: list[int] = []
@@ -414,6 +415,7 @@ async def test_a_function_that_returns_a_coroutine_is_awaited() -> None:
 # --- what is left of those that are gone ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_lost_listeners_are_bounded() -> None:
     """Hundreds of dashboards that went away are counted; a few are remembered, and none is held."""
     clock = ManualClock()

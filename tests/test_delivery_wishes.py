@@ -231,6 +231,7 @@ async def test_a_refusal_at_the_end_of_the_hub_is_kept() -> None:
         assert len(await hub.dead_letters.list()) == 1
 
 
+@pytest.mark.slow
 async def test_a_durable_listener_that_is_left_behind_goes_on_with_its_event() -> None:
     """It does not end when it is cancelled, and is detached: attached again, it gets what it has not handled."""
     end, heard = asyncio.Event(), []

@@ -167,6 +167,7 @@ def test_the_catalogue_has_every_kind(hooks: Callable[[str], ModuleType]) -> Non
     assert ":class:" not in made
 
 
+@pytest.mark.slow
 def test_every_error_is_explained(hooks: Callable[[str], ModuleType]) -> None:
     text = PAGES["troubleshooting.md"]
     names = hooks("messages").errors()

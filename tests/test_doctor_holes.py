@@ -98,6 +98,7 @@ async def behind(duty: Duty) -> MemoryStore:
 # --- a hole between an audit log and the journal ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_hole_after_a_required_log_is_in_the_way(repair: Repair) -> None:
     """No hub starts, nothing is changed, and what doctor advises lets one start."""
     store = await behind(Duty.REQUIRED)
@@ -115,6 +116,7 @@ async def test_a_hole_after_a_required_log_is_in_the_way(repair: Repair) -> None
     assert await refusal(store) is None
 
 
+@pytest.mark.slow
 async def test_a_hole_after_a_durable_log_is_named() -> None:
     """A hub starts, and the listener waits for who lets it go on."""
     store = await behind(Duty.DURABLE)
@@ -124,12 +126,14 @@ async def test_a_hole_after_a_durable_log_is_named() -> None:
     assert await refusal(store, Duty.DURABLE) is None
 
 
+@pytest.mark.slow
 async def test_what_a_best_effort_log_has_missed_is_no_hole() -> None:
     store = await behind(Duty.BEST_EFFORT)
     assert not (await look(store)).problems
     assert await refusal(store, Duty.BEST_EFFORT) is None
 
 
+@pytest.mark.slow
 async def test_a_log_that_the_journal_goes_on_from_has_no_hole() -> None:
     """The journal begins with the event after the last one of the log, or before."""
     store = MemoryStore()
@@ -148,6 +152,7 @@ async def store() -> MemoryStore:
     return store
 
 
+@pytest.mark.slow
 async def test_a_journal_begins_behind_its_damage(store: MemoryStore, repair: Repair) -> None:
     """The state comes from a snapshot, and what was before the damage is in /lost."""
     first, second, *_ = await list_segments(store, "/journal")
@@ -165,6 +170,7 @@ async def test_a_journal_begins_behind_its_damage(store: MemoryStore, repair: Re
     assert not [problem for problem in (await look(store)).problems if problem.is_in_the_way]
 
 
+@pytest.mark.slow
 async def test_a_journal_without_a_snapshot_does_not_begin_later(store: MemoryStore) -> None:
     first = (await list_segments(store, "/journal"))[0]
     await flip(store, segment_path("/journal", first), 200)
@@ -184,6 +190,7 @@ async def with_leftover(store: MemoryStore, leftover: bytes) -> tuple[int, str]:
     return first, path
 
 
+@pytest.mark.slow
 async def test_markers_are_rebuilt_from_where_kept_says(store: MemoryStore, repair: Repair) -> None:
     """What was truncated does not come back, only because another marker is damaged."""
     first, leftover = await with_leftover(store, b'{"half')
@@ -195,6 +202,7 @@ async def test_markers_are_rebuilt_from_where_kept_says(store: MemoryStore, repa
     assert await refusal(store) is None
 
 
+@pytest.mark.slow
 async def test_markers_are_rebuilt_from_segments_that_lead_to_the_end(store: MemoryStore, repair: Repair) -> None:
     """Where kept is damaged, what is left of a truncated segment is set aside: it names no next one."""
     first, leftover = await with_leftover(store, b'{"half')
@@ -206,6 +214,7 @@ async def test_markers_are_rebuilt_from_segments_that_lead_to_the_end(store: Mem
     assert await refusal(store) is None
 
 
+@pytest.mark.slow
 async def test_a_whole_leftover_belongs_to_the_journal_again(repair: Repair) -> None:
     """Where kept is damaged, a segment that names the oldest one of the log is history like the others."""
     store = MemoryStore()

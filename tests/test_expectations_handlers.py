@@ -137,6 +137,7 @@ async def test_a_handler_that_fails_is_called_again(error: BaseException) -> Non
         assert any("'page' has given up 1" in problem for problem in pager.hub.health().problems)
 
 
+@pytest.mark.slow
 async def test_a_handler_that_hangs_is_left() -> None:
     """Whether it swallows its cancellation, or blocks its thread: its time is over, by the real clock."""
     release = threading.Event()

@@ -291,6 +291,7 @@ async def test_what_the_records_raise_comes_out() -> None:
 # --- size -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [Jsonl, Csv, CloudEvents, Report])
 def test_memory_stays_flat_over_a_hundred_thousand_records(make: type[Format]) -> None:
     line = sealed({"kind": "user.said", "text": "x" * 200, "agent_id": "a"})

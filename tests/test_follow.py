@@ -169,6 +169,7 @@ RECORD = {"seq": 1, "id": "i", "at": "2026-01-02T03:04:05.000000Z", "hub": "h", 
 CLOUDEVENT = {"specversion": "1.0", "id": "i", "source": "s", "type": "order.placed"}
 
 
+@pytest.mark.slow
 def test_any_line_is_an_event_or_refused_with_words() -> None:
     """What is made of it can be emitted, or is refused by the hub as a caller's error."""
     made: list[Any] = []

@@ -576,6 +576,7 @@ async def test_two_hubs_share_a_function() -> None:
         assert await other.detach(listen) == 1
 
 
+@pytest.mark.slow
 async def test_many_attachments_leave_nothing() -> None:
     """10,000 functions come and go; their tasks, statistics and announcements with them."""
     async with Hub() as hub:

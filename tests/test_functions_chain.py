@@ -178,6 +178,7 @@ async def test_each_function_has_its_own_time() -> None:
         assert (failed.listener, failed.reason) == ("slow", "timeout")
 
 
+@pytest.mark.slow
 async def test_a_chain_needs_as_long_as_its_functions_may() -> None:
     """Each has the time of the listener, not a share of it."""
     made: list[str] = []

@@ -231,6 +231,7 @@ async def answered(name: str, value: Any) -> None:
         await hub.emit(GenericEvent(kind="a.b"))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(0)
 async def test_odd_answers_harm_no_hub() -> None:
     """Each answer and attribute of each plug-in gets some odd values."""

@@ -373,6 +373,7 @@ async def round_of(cases: list[tuple[type, str, str]], dice: random.Random) -> l
     return failures
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(0)
 async def test_odd_arguments_are_refused_or_replay() -> None:
     """Each argument of each method gets some odd values, in random order."""
@@ -431,6 +432,7 @@ def set_up(make: Callable[..., Any], given: dict[str, Any]) -> None:
         check(error)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(0)
 def test_odd_settings_are_refused() -> None:
     """Each argument of each value that hubs are set up with, and of the hub itself."""

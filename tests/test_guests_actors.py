@@ -100,6 +100,7 @@ async def test_an_actor_may_raise_anything_at_its_stop(error: Callable[[], BaseE
         await hub.spawn(Clinging())
 
 
+@pytest.mark.slow
 async def test_an_actor_that_swallows_its_cancellation_is_left_behind() -> None:
     """Closing does not wait for it, and health and an event name it for as long as it runs."""
     begun, free = anyio.Event(), anyio.Event()
@@ -156,6 +157,7 @@ async def test_an_approver_may_raise_anything(error: Callable[[], BaseException]
         assert hub.health().healthy
 
 
+@pytest.mark.slow
 async def test_an_approver_that_swallows_its_cancellation_is_left_behind() -> None:
     clock, free, asked = ManualClock(), anyio.Event(), anyio.Event()
 
@@ -208,6 +210,7 @@ for _name, _error in BAD.items():
     ANSWERS[f"raises {_name}"] = lambda _, error=_error: (_ for _ in ()).throw(error())  # type: ignore[misc]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
 async def test_an_evaluator_may_answer_anything(answer: Callable[[Any], Any]) -> None:
     """The failure is reported by ``expectation.failed``; the hub, and the next two, are well."""

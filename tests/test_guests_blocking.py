@@ -413,6 +413,7 @@ async def test_hubs_that_have_ended_are_watched_no_more() -> None:
     assert lookout._lookout._watched == before
 
 
+@pytest.mark.slow
 async def test_a_hub_starts_where_no_thread_can(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then only its own pulse says that the loop stood still."""
     monkeypatch.setattr(lookout, "_lookout", lookout._Lookout())  # its thread may run for hubs of other threads

@@ -101,6 +101,7 @@ async def test_a_callback_that_fails_is_logged(
     assert "store.subscription_failed" in caplog.text
 
 
+@pytest.mark.slow
 async def test_a_deaf_callback_keeps_no_store_open(store: KnowledgeStore) -> None:
     """Nor its subscription: it is left behind a second after it was cancelled."""
     deaf = Deaf()

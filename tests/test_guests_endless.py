@@ -47,6 +47,7 @@ print("ended")
 """
 
 
+@pytest.mark.slow
 def test_asyncio_run_ends_though_guests_do_not() -> None:
     """At its end, `asyncio.run` cancels all tasks and waits for them; those left behind are not among them."""
     run = subprocess.run([sys.executable, "-P", "-c", ENDLESS], capture_output=True, text=True, check=False, timeout=50)

@@ -87,6 +87,7 @@ async def test_closing_gives_each_step_a_share_of_one_deadline(monkeypatch: pyte
     assert max(ends) - begun < 101
 
 
+@pytest.mark.slow
 async def test_an_actor_that_swallows_its_cancellation_holds_no_close() -> None:
     actor, store = Deaf(), MemoryStore()
     async with Hub(store, close_seconds_max=SOON) as hub:
@@ -267,6 +268,7 @@ async def test_aborting_flushes_nothing() -> None:
     store.gate.open()
 
 
+@pytest.mark.slow
 async def test_a_hub_is_aborted_beside_a_deaf_actor() -> None:
     actor, store = Deaf(), MemoryStore()
     hub = Hub(store, close_seconds_max=1000)
@@ -444,6 +446,7 @@ ENDINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
 def test_a_program_ends(ending: str) -> None:
     program = textwrap.dedent(PROGRAM) + textwrap.dedent(ending) + "\nprint('ended', flush=True)\n"

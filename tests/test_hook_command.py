@@ -299,6 +299,7 @@ ODD_FIELDS: tuple[dict[str, Any], ...] = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [(), ("--content",)], ids=["names", "contents"])
 def test_odd_fields_are_taken_into_a_hub(content: tuple[str, ...], place: Path, tmp_path: Path) -> None:
     count = 0

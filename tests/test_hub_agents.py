@@ -297,6 +297,7 @@ async def test_a_switch_may_be_emitted() -> None:
         assert event.kind == "agent.switched"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [100, 20_000])
 def test_agents_cost_the_same_in_large_numbers(size: int) -> None:
     """Registering and finding scan nothing: the dictionaries of the machines are never iterated over."""

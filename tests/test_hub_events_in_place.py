@@ -74,6 +74,7 @@ def stampings(cls: Any, values: dict[str, object], context: Context) -> tuple[An
     return given, done[0], done[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("context", CONTEXTS.values(), ids=CONTEXTS)
 def test_what_is_stamped_in_place_is_equal_to_a_stamped_copy(context: Context) -> None:
     outcomes: Counter[type] = Counter()

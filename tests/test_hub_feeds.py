@@ -476,6 +476,7 @@ class Swallowing(Idle):
                 self.steps.append("swallowed")
 
 
+@pytest.mark.slow
 async def test_a_feed_that_swallows_cancellation_is_left_behind() -> None:
     """Removing it returns; health and an event name it until it ends."""
     recorder = Recorder()
@@ -492,6 +493,7 @@ async def test_a_feed_that_swallows_cancellation_is_left_behind() -> None:
         await until(lambda: hub.health().healthy)
 
 
+@pytest.mark.slow
 async def test_a_hub_closes_beside_a_feed_that_swallows_cancellation() -> None:
     feed, recorder = Swallowing(), Recorder()
     async with Hub(listeners=[recorder]) as hub:

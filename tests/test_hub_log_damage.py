@@ -120,6 +120,7 @@ def do_harm(files: Files, kind: str, which: int, where: int, length: int, rubbis
 
 
 # A segment with so many records too many that it seems to be followed by the one after the next.
+@pytest.mark.slow
 @example([3, 1, 3, 1], 300, [("flip", 0, 0, 1, b""), ("double", 0, 0, 290, b""), ("double", 0, 0, 435, b"")])
 @settings(max_examples=400)
 @given(

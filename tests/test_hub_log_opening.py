@@ -152,6 +152,7 @@ async def test_cancelling_aclose_closes_the_log() -> None:
     assert await log_on(store).append([body(1)]) == 1
 
 
+@pytest.mark.slow
 async def test_cancelling_open_leaves_the_log_free() -> None:
     store = HoldableSpy()
     store.close_gate()

@@ -297,6 +297,7 @@ payloads = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(payloads)
 @settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 def test_any_value_survives_the_whole_way(value: Any) -> None:

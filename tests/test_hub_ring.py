@@ -95,6 +95,7 @@ async def test_waiters_are_woken_in_slices() -> None:
     assert max(woken_at.count(turn) for turn in set(woken_at)) <= 500
 
 
+@pytest.mark.slow
 async def test_emitters_are_woken_in_slices() -> None:
     """The loop turns between the slices of ten thousand."""
     store = GatedStore()

@@ -105,6 +105,7 @@ async def act(hub: Hub, chance: random.Random, steps: int, *, among_themselves: 
 # --- the state ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**32), lives=st.integers(1, 4))
 @settings(max_examples=15)
 async def test_a_truncated_journal_gives_the_whole_state(seed: int, lives: int) -> None:
@@ -361,6 +362,7 @@ async def test_a_snapshot_beyond_the_journal_refuses() -> None:
 # --- truncation -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_crash_after_any_change_is_survived() -> None:
     """It leaves a store that goes on with the same state."""
     store, history = History(), Recorder()

@@ -101,6 +101,7 @@ async def test_a_clock_set_forward_is_noticed() -> None:
         await recorder.wait_for("channel.expired")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_ten_thousand_channels_expire_in_batches() -> None:
     clock, recorder = ManualClock(), Recorder()

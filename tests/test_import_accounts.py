@@ -135,6 +135,7 @@ EXTRAS = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(sorted(RECORDINGS)), st.lists(EXTRAS, min_size=30, max_size=30))
 def test_random_additions_are_kept_or_refused(name: str, extras: list[dict[str, Any]]) -> None:

@@ -75,6 +75,7 @@ def test_an_input_is_read_whatever_it_is_called(document: str, packing: str, nam
     assert texts(written(tmp_path / name, PACKINGS[packing](DOCUMENTS[document]))) == [["a", "b"], ["c"]]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.text(max_size=8), min_size=1, max_size=4), st.sampled_from(sorted(PACKINGS)), st.booleans())
 def test_every_text_comes_through(said: list[str], packing: str, is_escaped: bool) -> None:

@@ -63,6 +63,7 @@ def shaped(**fields: Any) -> Any:
 # --- every kind -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", KINDS, ids=lambda cls: cls.__name__)
 @given(data=st.data())
 @settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -74,6 +75,7 @@ def test_every_kind_is_read_back_equal(cls: type[Event], data: st.DataObject) ->
     assert evolve(stamped(made), seq=0) == evolve(made, seq=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", KINDS, ids=lambda cls: cls.__name__)
 def test_any_value_is_fitted_or_refused(cls: type[Event]) -> None:
     """Every field of every kind is given every hostile value, and once those of the context."""

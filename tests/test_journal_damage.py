@@ -122,6 +122,7 @@ def damages(files: Files, chance: random.Random, count: int) -> list[tuple[str, 
     return found
 
 
+@pytest.mark.slow
 async def test_no_damage_is_believed() -> None:
     """Each is refused, and nothing changed; or repaired by what proves it, and reported."""
     files, state, position = await lived()

@@ -99,6 +99,7 @@ async def busy_lives(store: Watched) -> None:
                 forgotten.append("passing")
 
 
+@pytest.mark.slow
 async def test_a_kill_between_two_writes_loses_nothing() -> None:
     """No event is skipped, no forgotten name comes back, no start is refused."""
     store = Watched()

@@ -68,6 +68,7 @@ async def test_a_listener_that_never_works_does_not_fill_the_disk(small: Path) -
         assert (await store.free_bytes()) > 256 << 10
 
 
+@pytest.mark.slow
 async def test_a_disk_that_others_fill_has_room_again_by_truncation(small: Path) -> None:
     """The journal alone would be in bounds, but its disk is full: what it keeps for the listener goes."""
     store = FileStore(small)
@@ -81,6 +82,7 @@ async def test_a_disk_that_others_fill_has_room_again_by_truncation(small: Path)
         assert not [problem for problem in hub.health().problems if "space" in problem]
 
 
+@pytest.mark.slow
 async def test_a_hub_starts_on_a_disk_that_is_full(small: Path) -> None:
     store = FileStore(small)
     async with hub_on(store) as hub:
@@ -102,6 +104,7 @@ class NoRoomForSnapshots(FileStore):
         await super().write(path, content, **settings)
 
 
+@pytest.mark.slow
 async def test_what_is_not_needed_goes_where_no_snapshot_fits(tmp_path: Path) -> None:
     store = NoRoomForSnapshots(tmp_path)
     hub = Hub(

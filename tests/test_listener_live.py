@@ -376,6 +376,7 @@ async def test_a_malformed_cursor_is_refused(cursor: str) -> None:
             tail.subscribe(cursor)
 
 
+@pytest.mark.slow
 @given(cursor=st.text() | st.binary().map(lambda raw: base64.urlsafe_b64encode(raw).decode()) | st.integers())
 async def test_only_cursors_are_cursors(cursor: Any) -> None:
     tail = LiveTail()

@@ -200,6 +200,7 @@ async def test_two_hubs_have_runs_of_their_own() -> None:
             await worlds[0].act("outbound")
 
 
+@pytest.mark.slow
 async def test_a_hundred_thousand_runs_are_bounded() -> None:
     store = MemoryStore()
     audit = AuditLog(store, redactor=None)

@@ -422,6 +422,7 @@ def asked(tmp_path: Path, *requests: SigningRequest) -> list[bool]:
     return anyio.run(work)
 
 
+@pytest.mark.slow
 def test_the_command_signs_for_its_owner_alone(tmp_path: Path, start: Callable[..., Process]) -> None:
     process = start("--begin")
     assert process.vkey == str(KEY.vkey)
@@ -466,6 +467,7 @@ async def asked_until_killed(tmp_path: Path, process: Process, newest: int, seco
     return newest
 
 
+@pytest.mark.slow
 def test_the_command_refuses_what_cannot_be(tmp_path: Path, start: Callable[..., Process]) -> None:
     (tmp_path / "file").write_text("mine")
     for words in (

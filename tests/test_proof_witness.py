@@ -333,6 +333,7 @@ async def raw(server: WitnessServer, content: bytes, *, ends: bool = False) -> b
     return answer
 
 
+@pytest.mark.slow
 async def test_requests_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(witness_server, "_SECONDS_MAX", 0.3)
     head = b"POST /add-checkpoint HTTP/1.1\r\nHost: x\r\n"

@@ -26,6 +26,7 @@ def run(*command: str, directory: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(PYTHON_BLOCKS)))
 def test_a_python_block_of_the_readme_prints_what_it_seems_to(number: int, tmp_path: Path) -> None:
     for _ in range(2):  # a second run finds the data of the first one

@@ -315,6 +315,7 @@ async def stall(value: str) -> tuple[float, float]:
         return longest, last - began
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["0170 ", "DE12 ", "4111 1111 ", "password='", "j@example.com ", "ssn: 123456 "])
 async def test_the_loop_takes_its_turns_while_a_large_record_is_redacted(unit: str) -> None:
     """No step of it holds the interpreter for most of the time that all take; the least busy of a few tries counts."""

@@ -335,6 +335,7 @@ async def test_it_is_asked_again_as_its_policy_says() -> None:
 # -- cancelled, and killed --
 
 
+@pytest.mark.slow
 async def test_a_call_that_blocks_in_a_thread_does_not_hold_the_end_of_the_hub() -> None:
     go_on, is_in = threading.Event(), threading.Event()
 

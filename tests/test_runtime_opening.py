@@ -91,6 +91,7 @@ def test_a_forked_child_does_not_say_what_its_parent_says() -> None:
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
+@pytest.mark.slow
 def test_a_hub_that_is_let_go_before_it_starts_says_what_is_lost(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "hubwire"):
         recorder = Recorder(Hub(), source="mine")

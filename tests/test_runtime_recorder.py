@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import anyio
+import pytest
 
 from hubwire import Hub, HubThread
 from hubwire.events import ToolCalled
@@ -128,6 +129,7 @@ async def test_a_recorder_may_follow_on_another_at_once() -> None:
                 assert any(feed.name.startswith("recorder of hand-made") for feed in hub.feeds)
 
 
+@pytest.mark.slow
 async def test_a_call_that_is_held_back_is_released_in_time() -> None:
     heard = Heard()
     async with Hub() as hub:

@@ -175,6 +175,7 @@ async def test_a_listener_may_open_record_in_and_close_recorders() -> None:
     check_pairs(heard.events)
 
 
+@pytest.mark.slow
 async def test_a_recorder_that_no_code_has_ends_and_leaves_nothing() -> None:
     heard = Heard()
     async with Hub(listeners=[heard]) as hub:
@@ -254,6 +255,7 @@ async def test_a_hub_that_does_not_start_decides_nothing_and_holds_nothing() -> 
     assert all("not running" in verdict.reason for verdict in verdicts)
 
 
+@pytest.mark.slow
 def test_a_loop_that_is_closed_decides_nothing_and_holds_nothing() -> None:
     loop, hub = asyncio.new_event_loop(), Hub()
     said: list[object] = []

@@ -83,6 +83,7 @@ async def test_the_fields_of_a_fact_are_redacted_by_their_names() -> None:
     assert event.data["number"] == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [False, True])
 async def test_a_fact_is_bounded(content: bool) -> None:
     many = {f"field {number}": "x" * 70_000 for number in range(20_000)}
@@ -302,6 +303,7 @@ async def test_the_innermost_is_abandoned_first_and_in_order() -> None:
     assert gone == ["first tool", "first", "second tool", "second", "t"]
 
 
+@pytest.mark.slow
 async def test_a_run_without_end_remembers_a_bounded_number_of_calls() -> None:
     async with Hub() as hub, Recorder(hub, source="try") as recorder:
         recorder.begin_turn("t", agent="a")

@@ -230,6 +230,7 @@ async def test_what_never_ends_is_abandoned_with_its_hub() -> None:
     recorder.close()
 
 
+@pytest.mark.slow
 async def test_the_end_of_a_run_waits_for_its_tools(monkeypatch: pytest.MonkeyPatch) -> None:
     heard = Heard()
     async with Hub() as hub:

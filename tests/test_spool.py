@@ -438,6 +438,7 @@ while number < int(sys.argv[4]):
 """
 
 
+@pytest.mark.slow
 def test_twenty_processes_write_at_once(place: Path) -> None:
     command = [sys.executable, "-P", "-c", WRITING, str(place)]
     started = [

@@ -323,6 +323,7 @@ async def test_marks_that_cannot_be_saved_double_nothing_in_a_hub_in_memory(
     assert taken == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.slow
 async def test_a_feed_is_well_again_when_its_files_were_looked_at(place: Path) -> None:
     def damage() -> None:
         with Spool(place, durability="flush") as spool:

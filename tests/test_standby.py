@@ -124,6 +124,7 @@ async def test_a_lease_that_is_not_renewed_runs_out(leases: MakeLease) -> None:
     await close(dead, alive)
 
 
+@pytest.mark.slow
 async def test_a_lease_that_is_renewed_does_not(leases: MakeLease) -> None:
     one, other = leases(), leases()
     async with leading(one, name="one", seconds=1.0):

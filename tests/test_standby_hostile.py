@@ -78,6 +78,7 @@ async def test_a_lease_that_raises_or_lies_harms_no_block(fault: Any, caplog: py
     assert asyncio.all_tasks() == before
 
 
+@pytest.mark.slow
 async def test_a_lease_that_swallows_cancellation_is_left_behind() -> None:
     lease = Faulty("swallow")
     with anyio.fail_after(20):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+import pytest
+
 from hubwire import Hub
 from hubwire.testing import Recorder
 from support import GatedStore, until, until_idle
 
 
+@pytest.mark.slow
 async def test_a_verdict_that_commits_late_is_reported_by_the_next_hub() -> None:
     """It commits together with ``hub.stopped``, after which a hub reports no more; closing does not wait for that."""
     store = GatedStore()

@@ -82,6 +82,7 @@ async def live(store: KnowledgeStore, events: int = 300) -> None:
             await anyio.lowlevel.checkpoint()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["memory", "files", "objects"])
 async def test_a_hub_lives_on_compressed_segments(name: str, tmp_path: Path) -> None:
     """It is smaller, verifies, and starts again."""

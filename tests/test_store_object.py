@@ -114,6 +114,7 @@ async def test_an_empty_append_stores_nothing() -> None:
     assert keys(service) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [1, 999, 1000, 1001, 2500, 7777])
 async def test_the_end_is_found_with_few_listings(parts: int) -> None:
     service = MemoryService()
@@ -155,6 +156,7 @@ async def test_a_hole_is_reported() -> None:
     assert keys(service) == []
 
 
+@pytest.mark.slow
 async def test_a_subscription_lists_new_parts_only() -> None:
     service = CountingService()
     store = ObjectStore(service, poll_seconds=0.01)  # type: ignore[arg-type]

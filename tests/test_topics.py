@@ -213,6 +213,7 @@ async def test_recipients_keep_their_order() -> None:
         assert posted.recipients == (c.id, a.id, b.id, d.id)
 
 
+@pytest.mark.slow
 async def test_turns_publish_when_they_commit(hub: Hub) -> None:
     boss, reader = await people(hub, "boss", "reader")
     await hub.topics.subscribe(reader, "done.*")

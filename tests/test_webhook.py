@@ -182,6 +182,7 @@ async def test_an_endpoint_that_is_gone_gets_no_more() -> None:
     assert numbers(endpoint.requests) == [0, 1, 1, 2, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "value",
     [lambda: "1", lambda: format_datetime(datetime.now(tz=UTC) + timedelta(seconds=2), usegmt=True)],
@@ -418,6 +419,7 @@ async def test_the_events_of_one_key_stay_in_order() -> None:
         assert sorted(set(mine)) == list(range(key, 60, 3))
 
 
+@pytest.mark.slow
 async def test_while_the_circuit_is_open_one_delivery_tries() -> None:
     is_up = False
 
