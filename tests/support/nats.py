@@ -39,7 +39,8 @@ def _free_ports(count: int) -> list[int]:
 class Cluster:
     """Some servers with JetStream, on files below a folder."""
 
-    def __init__(self, folder: Path, size: int, *, settings: str = "", sync: str = "always") -> None:
+    def __init__(self, folder: Path, size: int, *, settings: str = "", sync: str = "always", beside: str = "") -> None:
+        """``settings`` go into the block of JetStream, and ``beside`` after it."""
         self.folder = folder
         self.size = size
         ports = _free_ports(3 * size)
@@ -49,7 +50,7 @@ class Cluster:
         self._processes: list[subprocess.Popen[bytes] | None] = [None] * size
         for number in range(size):
             (folder / f"n{number}").mkdir(parents=True, exist_ok=True)
-            self._file(number).write_text(self._configuration(number, settings, sync))
+            self._file(number).write_text(self._configuration(number, settings, sync) + beside)
 
     @property
     def url(self) -> str:
@@ -98,6 +99,13 @@ class Cluster:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.monitors[number]}{path}", timeout=5) as answer:
             found: dict[str, Any] = json.load(answer)
         return found
+
+    def until_ended(self, number: int) -> None:
+        """Wait until a server that was told to has ended."""
+        process = self._processes[number]
+        assert process is not None
+        process.wait()
+        self._processes[number] = None
 
     def wait(self) -> None:
         """Wait until all servers that run take requests."""

