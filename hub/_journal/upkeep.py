@@ -100,6 +100,35 @@ class Upkeep:
         if event is not None:
             positions.end = Mark(event.seq, event.id)
 
+    async def restore_to_follow(self) -> Mark | None:
+        """Bring the state to the newest snapshot of a journal that another hub writes.
+
+        Return the last event that is in it, by its ``seq`` alone where its ``id`` was not kept; None if the journal is
+        to be followed from its beginning. Raises as :meth:`restore` does.
+        """
+        kept = await self._journal.kept()
+        self.archive.load(kept)
+        snapshot = await self.snapshotter.restore(kept, is_followed=True)
+        return None if snapshot is None or snapshot.seq == 0 else Mark(snapshot.seq - 1, snapshot.last_id or "")
+
+    async def look_again(self) -> None:
+        """Take up what the hub that leads has kept of the past since this was called last, or since the start."""
+        self.archive.load(await self._journal.kept())
+
+    async def take_up(self, start: int, held: Iterable[Mark] = ()) -> AsyncIterator[Event]:
+        """Iterate over the events from ``start`` on, which the state has not, once the journal is open.
+
+        ``held``, and what this raises, as in :meth:`restore`. What was kept beside the journal is taken up, too.
+        """
+        kept = await self._journal.kept()
+        await self.positions.load(kept)
+        self.archive.load(kept)
+        await self.snapshotter.kept.take_up(kept)
+        marks = [*held] if self.positions.end is None else [self.positions.end, *held]
+        self._possession.proved()
+        async for event in replay_checked(self._journal, start, marks):
+            yield event
+
     async def settle(self) -> None:
         """All was checked, and the hub's first event is in the journal: set aside and keep what is to be.
 
