@@ -17,6 +17,7 @@ from ._commit.phase import Phase
 from ._commit.repair import repair
 from ._delivery.first_failure import prepare
 from ._foreign.guards import text_of
+from ._journal.claims import claim, give_back
 from ._parts import Parts
 from ._reraise import append_context
 from ._version import installed_version
@@ -80,6 +81,8 @@ class HubLife:
                 "this hub was started already; make a new one: Hub(store) goes on where this one stopped"
             )
         parts, lifecycle = self._parts, self._lifecycle
+        if parts.journal is not None:
+            claim(parts.journal)
         lifecycle.move(Phase.STARTING)
         lifecycle.home.adopt_running_loop()
         parts.from_threads.open()
@@ -97,6 +100,8 @@ class HubLife:
         """End a hub whose task was cancelled before its first step."""
         if not started.done():
             self._end(refused=True)
+            if self._parts.journal is not None:
+                give_back(self._parts.journal)
             started.set_exception(HubClosed("the hub was cancelled while it started"))
 
     async def aclose(self) -> None:
@@ -243,8 +248,11 @@ class HubLife:
                         await parts.upkeep.close()
             finally:
                 release = getattr(journal, "release", None) if self._is_aborted else None
-                with anyio.move_on_at(max(self._end_of_closing.at(1), anyio.current_time() + _JOURNAL_SECONDS_MIN)):
-                    await (release or journal.aclose)()
+                try:
+                    with anyio.move_on_at(max(self._end_of_closing.at(1), anyio.current_time() + _JOURNAL_SECONDS_MIN)):
+                        await (release or journal.aclose)()
+                finally:
+                    give_back(journal)
 
     async def _live(self, started: asyncio.Future[None]) -> BaseException | None:
         """Hold all tasks in one group until the hub is asked to stop, or fails; return why it could not start."""
