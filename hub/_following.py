@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 
 from ._commit.journaling import shared
 from ._commit.phase import Phase
+from ._delivery.first_failure import prepare
 from ._foreign.arguments import has_method
 from ._foreign.guards import guarded, text_of
 from ._journal.history import Mark
@@ -103,6 +104,7 @@ class Following:
         self.go_on(tasks)
         await self._ring.applied.wait_beyond(end - 1)
         pipeline.lifecycle.check_not_failed()
+        await prepare()
         await parts.fanout.follow(tasks)
 
     async def _restore(self) -> Mark | None:

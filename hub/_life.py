@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 from ._commit.held import is_nested
 from ._commit.phase import Phase
 from ._foreign.guards import text_of
+from ._journal.claims import claim, give_back
 from ._parts import Parts
 from ._reraise import append_context
 from ._starting import lead, start
@@ -84,6 +85,8 @@ class HubLife:
             )
 
     async def _begin(self, phase: Phase) -> None:
+        if self._parts.journal is not None:
+            claim(self._parts.journal)
         self._lifecycle.move(phase)
         self._lifecycle.home.adopt_running_loop()
         self._parts.from_threads.open()
@@ -101,6 +104,8 @@ class HubLife:
         """End a hub whose task was cancelled before its first step."""
         if not self._asked.done():
             self._end(refused=True)
+            if self._parts.journal is not None:
+                give_back(self._parts.journal)
             self._asked.set_exception(HubClosed("the hub was cancelled while it started"))
 
     async def lead(self) -> None:
@@ -279,8 +284,11 @@ class HubLife:
                         await parts.upkeep.close()
             finally:
                 release = getattr(journal, "release", None) if self._is_aborted else None
-                with anyio.move_on_at(max(self._end_of_closing.at(1), anyio.current_time() + _JOURNAL_SECONDS_MIN)):
-                    await (release or journal.aclose)()
+                try:
+                    with anyio.move_on_at(max(self._end_of_closing.at(1), anyio.current_time() + _JOURNAL_SECONDS_MIN)):
+                        await (release or journal.aclose)()
+                finally:
+                    give_back(journal)
 
     async def _live(self) -> BaseException | None:
         """Hold all tasks in one group until the hub is asked to stop, or fails; return why it could not start."""

@@ -142,7 +142,11 @@ async def test_a_follower_sees_no_event_that_a_crash_can_undo(history: MemoryHis
 async def test_no_listener_is_called_twice(history: MemoryHistory) -> None:
     """REQUIRED and DURABLE ones are called by the hub that leads; a BEST_EFFORT one is called where it is attached."""
     mine, theirs = ([Seen(duty) for duty in Duty] for _ in range(2))
-    async with hub_on(history, listeners=mine) as leader, following(hub_on(history, listeners=theirs)) as follower:
+    hubs = hub_on(history), hub_on(history)
+    for hub, listeners in zip(hubs, (mine, theirs), strict=True):
+        for each in listeners:
+            hub.attach(each, name=each.duty.value)
+    async with hubs[0] as leader, following(hubs[1]) as follower:
         late = Seen(Duty.DURABLE)
         follower.attach(late, name="late")
         for number in range(3):
@@ -216,10 +220,10 @@ CALLS: dict[str, Callable[[Hub, Agent], Awaitable[object]]] = {
     "register": lambda hub, _: hub.agents.register("bob"),
     "open": lambda hub, agent: hub.channels.open([agent]),
     "ask": lambda hub, agent: hub.ask(agent, agent, "?"),
-    "publish": lambda hub, agent: hub.topics.publish(agent, "news", "!"),
+    "publish": lambda hub, agent: hub.topics.publish("news", "!", sender=agent),
     "subscribe": lambda hub, agent: hub.topics.subscribe(agent, "news"),
     "timer": lambda hub, _: hub.timers.after(1),
-    "task": lambda hub, agent: hub.tasks.start("capability", "work", owner=agent),
+    "task": lambda hub, agent: hub.tasks.start(agent, "work"),
     "spawn": lambda hub, _: hub.spawn(Seen()),
     "forget": lambda hub, _: hub.forget("x"),
     "flush": lambda hub, _: hub.flush(),
