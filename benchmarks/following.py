@@ -81,7 +81,7 @@ def main(rounds: int = 7) -> None:
             pairs = []
             for number in range(rounds):
                 rates = {}
-                for is_told in ((True, False) if number % 2 else (False, True)):
+                for is_told in (True, False) if number % 2 else (False, True):
                     name = f"t{size}-{number}-{is_told}"
                     rates[is_told] = asyncio.run(appended(cluster, name, size, batches, is_told=is_told))
                 pairs.append((rates[False], rates[True]))

@@ -92,8 +92,8 @@ class Connection:
 
     async def _connect(self) -> None:
         try:
-            async with asyncio.timeout(self.wait_seconds):
-                await self._connection.connect(
+            await self._connected(
+                self._connection.connect(
                     self.servers,
                     max_reconnect_attempts=-1,
                     reconnect_time_wait=_PAUSE_SECONDS,
@@ -101,6 +101,7 @@ class Connection:
                     disconnected_cb=self._disconnected,
                     **{"name": f"hubwire {self.name}", **self._options},
                 )
+            )
         except (NatsError, OSError, TimeoutError, ValueError, OverflowError) as error:
             found = self._error or error
             raise StoreUnavailable(
@@ -112,6 +113,18 @@ class Connection:
                 f"{self} cannot be connected with these options: {type(error).__name__}: {error}. They are arguments of"
                 " nats.connect, but for those that the journal gives"
             ) from error
+
+    async def _connected(self, connecting: Coroutine[Any, Any, None]) -> None:
+        """Connect in a task of its own: before Python 3.12, what nats-py waits with may swallow a cancellation."""
+        task = start_later(connecting, name=f"hubwire {self.name}")
+        try:
+            async with asyncio.timeout(self.wait_seconds):
+                await asyncio.wait([task])
+            task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task], timeout=_CLOSING_SECONDS)
 
     async def _failed(self, error: Exception) -> None:
         """Keep an error of the connection: that nothing could be reached says less."""
