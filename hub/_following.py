@@ -236,7 +236,7 @@ class Following:
         if parts.fanout.replays is not None:
             parts.fanout.replays.renew()
         events: list[Event] = []
-        async for event in self._rest(start):
+        async for event in self._upkeep.take_up(start, self._newest):
             events.append(event)
             if len(events) == _BATCH:
                 self.apply(events)
@@ -251,10 +251,6 @@ class Following:
                 " one. Nothing was changed; restore the journal from a copy",
                 path=self._journal.path,
             )
-
-    def _rest(self, start: int) -> AsyncIterator[Event]:
-        newest = self._newest
-        return self._upkeep.take_up(start, () if newest is None else (newest,))
 
     # -- reports --
 

@@ -115,19 +115,28 @@ class Upkeep:
         """Take up what the hub that leads has kept of the past since this was called last, or since the start."""
         self.archive.load(await self._journal.kept())
 
-    async def take_up(self, start: int, held: Iterable[Mark] = ()) -> AsyncIterator[Event]:
+    async def take_up(self, start: int, newest: Mark | None) -> AsyncIterator[Event]:
         """Iterate over the events from ``start`` on, which the state has not, once the journal is open.
 
-        ``held``, and what this raises, as in :meth:`restore`. What was kept beside the journal is taken up, too.
+        ``newest`` is the last event that the state has, so that the journal has to. What was kept beside the journal is
+        taken up, too. Raises as :meth:`restore` does.
         """
         kept = await self._journal.kept()
         await self.positions.load(kept)
         self.archive.load(kept)
         await self.snapshotter.kept.take_up(kept)
-        marks = [*held] if self.positions.end is None else [self.positions.end, *held]
+        marks = [each for each in (self.positions.end, newest) if each is not None and not self._has_seen(each)]
         self._possession.proved()
         async for event in replay_checked(self._journal, start, marks):
             yield event
+
+    def _has_seen(self, mark: Mark) -> bool:
+        """Check an event against what is in memory; return False if the journal has to be looked at."""
+        ring = self._pipeline.ring
+        if not ring.first <= mark.seq < ring.applied.value - 1:
+            return False  # the newest one is always looked at: that the journal has it proves that it has the others
+        mark.check(ring.slice(mark.seq, mark.seq + 1)[0], self._journal)
+        return True
 
     async def settle(self) -> None:
         """All was checked, and the hub's first event is in the journal: set aside and keep what is to be.

@@ -44,6 +44,8 @@ class MemoryHistory:
         """How often it was opened."""
         self.is_led: bool = False
         """Whether the one that opened it last has it open still."""
+        self.size_bytes: int = 0
+        """What the events take."""
         self._records: list[bytes] = []
         self._followers: set[asyncio.Event] = set()
 
@@ -54,11 +56,6 @@ class MemoryHistory:
     def next_seq(self) -> int:
         """The ``seq`` of the next event."""
         return self.first_seq + len(self._records)
-
-    @property
-    def size_bytes(self) -> int:
-        """What the events take."""
-        return sum(map(len, self._records))
 
     @property
     def followers(self) -> int:
@@ -80,6 +77,7 @@ class MemoryHistory:
     def add(self, records: Sequence[bytes], hub_id: str) -> None:
         """Append what events are encoded as."""
         self._records += records
+        self.size_bytes += sum(map(len, records))
         self.hub_id = hub_id
 
     def commit(self, seq: int) -> None:
@@ -92,6 +90,7 @@ class MemoryHistory:
     def drop_before(self, seq: int) -> None:
         """Delete the events below ``seq``, but not the last one."""
         if (count := min(seq, self.next_seq - 1) - self.first_seq) > 0:
+            self.size_bytes -= sum(map(len, self._records[:count]))
             del self._records[:count]
             self.first_seq += count
 
