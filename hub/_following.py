@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import AsyncIterator, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -15,7 +17,7 @@ from ._commit.journaling import shared
 from ._commit.phase import Phase
 from ._delivery.first_failure import prepare
 from ._foreign.arguments import has_method
-from ._foreign.guards import guarded, text_of
+from ._foreign.guards import failure_of, guarded, text_of
 from ._journal.history import Mark
 from ._parts import Parts
 from ._state.moments import deadline_ns
@@ -147,6 +149,11 @@ class Following:
                     await self._connect_again()
         except Exception as error:  # noqa: BLE001 - a hub that cannot follow has failed
             self._pipeline.fail(_failure_of(error))
+        except asyncio.CancelledError:
+            if not _is_scope_cancelled():  # as when the program ends, by Ctrl-C too
+                outside = HubFailed("the hub stops, because its tasks were cancelled from outside of it")
+                self._pipeline.fail(outside, is_logged=False)
+            raise
         finally:
             has_left.set()
 
@@ -167,7 +174,7 @@ class Following:
         """Apply what comes, until that ends."""
         batches = self._journal.follow(self._ring.applied.value - 1)
         try:
-            while (batch := await guarded(_next_of, batches)) is not None:
+            while (batch := await _next_of(batches)) is not None:
                 self._heard_at = monotonic()
                 self._error = None
                 if batch:
@@ -306,7 +313,24 @@ def following_of(parts: Parts) -> Following:
 
 
 async def _next_of(batches: AsyncIterator[Sequence[Event]]) -> Sequence[Event] | None:
-    return await anext(batches, None)
+    """Return the next batch, None at the end. Only an ``Exception`` comes out, unless the task is cancelled.
+
+    A hub that follows waits here for most of its life, so that here it is cancelled when its loop is ended under it.
+    """
+    try:
+        return await anext(batches, None)
+    except BaseException as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and (_is_scope_cancelled() or (task and task.cancelling())):
+            raise
+        failure = failure_of(error)
+        if failure is error:
+            raise
+        raise failure from error
+
+
+def _is_scope_cancelled() -> bool:
+    return anyio.current_effective_deadline() == -math.inf
 
 
 def _failure_of(error: Exception) -> HubFailed:
