@@ -36,7 +36,7 @@ async def test_a_second_hub_with_the_same_journal_is_refused_and_the_first_goes_
 
 @pytest.mark.parametrize("make", JOURNALS, ids=["store", "shared"])
 async def test_a_journal_is_free_when_its_hub_has_ended(make: Callable[[], Journal]) -> None:
-    """Also one that was cancelled while it started, or was aborted, where the journal can be opened again after that."""
+    """Also one that was cancelled while it started, or was aborted, where that ends no journal."""
     journal = make()
     hub = Hub(journal=journal)
     await hub.start()

@@ -15,6 +15,8 @@ __all__ = ("Telling", "Word")
 _BEAT_SECONDS = 0.5
 _GATHER_SECONDS = 0.001
 """Of commits that come at once, the last one is said."""
+_GATHER_BUSY_SECONDS = 0.004
+"""So much longer while appends go on: what is said takes from them, and a later one says it, too."""
 
 
 @attrs.frozen
@@ -41,10 +43,13 @@ class Word:
 class Telling:
     """Says how far events are committed: soon after a commit, and again and again."""
 
-    def __init__(self, epoch: int, committed: int, say: Callable[[bytes], Awaitable[None]]) -> None:
+    def __init__(
+        self, epoch: int, committed: int, say: Callable[[bytes], Awaitable[None]], is_appending: Callable[[], bool]
+    ) -> None:
         self.committed: int = committed
         self._epoch = epoch
         self._say = say
+        self._is_appending = is_appending
         self._moved = asyncio.Event()
 
     def advance(self, seq: int) -> None:
@@ -63,5 +68,7 @@ class Telling:
                 pass
             else:
                 await asyncio.sleep(_GATHER_SECONDS)
+                if self._is_appending():
+                    await asyncio.sleep(_GATHER_BUSY_SECONDS)
             self._moved.clear()
             await self._say(Word(self._epoch, self.committed).content())

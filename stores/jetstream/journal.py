@@ -169,7 +169,7 @@ class JetStreamJournal:
             await self._disconnect()
             raise
         say = partial(self._stream.say, self._aside)
-        self._telling = Telling(self.epoch, self._held.end.committed, say)
+        self._telling = Telling(self.epoch, self._held.end.committed, say, self._is_writing)
         self._beating = start_later(self._telling.run(), name="hubwire journal on JetStream")
         self._beating.add_done_callback(_seen)
 
@@ -227,7 +227,7 @@ class JetStreamJournal:
     async def _mark(self) -> None:
         """Say in the stream how far events are committed: those that follow later hear no word beside it."""
         told, end = self._told(), self._held.end
-        if told <= end.committed or (self._under_way is not None and not self._under_way.done()):
+        if told <= end.committed or self._is_writing():
             return
         mark = Head(
             secrets.token_hex(16), self.epoch, end.next_seq, end.next_seq, end.hub, part=0, parts=0, committed=told
@@ -241,7 +241,7 @@ class JetStreamJournal:
         if beating is not None:
             beating.cancel()
         try:
-            if self._under_way is not None and not self._under_way.done():
+            if self._under_way is not None and self._is_writing():
                 await asyncio.wait([self._under_way], timeout=self._wait_seconds)
         finally:
             await self._stream.aclose()
@@ -254,6 +254,9 @@ class JetStreamJournal:
     def committed(self, seq: int) -> None:
         if self._phase is _Phase.OPEN and self._telling is not None:
             self._telling.advance(min(seq, self._held.end.next_seq))
+
+    def _is_writing(self) -> bool:
+        return self._under_way is not None and not self._under_way.done()
 
     def _told(self) -> int:
         return 0 if self._telling is None else self._telling.committed
@@ -282,7 +285,7 @@ class JetStreamJournal:
     async def _alone(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Do one thing at a time, to its end, also when its caller is cancelled."""
         async with self._writing:
-            if self._under_way is not None and not self._under_way.done():
+            if self._under_way is not None and self._is_writing():
                 await asyncio.wait([self._under_way])  # of a caller that was cancelled
             self._check_open()
             self._under_way = task = start_later(work(), name="hubwire journal on JetStream")
@@ -347,7 +350,7 @@ class JetStreamJournal:
     async def check(self) -> None:
         async with self._writing:
             self._check_open()
-            if self._under_way is not None and not self._under_way.done():
+            if self._under_way is not None and self._is_writing():
                 await asyncio.wait([self._under_way])
             await self._check_last(self._held.end.place)
 
