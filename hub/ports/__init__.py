@@ -11,6 +11,7 @@ from ._feed import Feed
 from ._journal import BatchingJournal, Journal
 from ._listener import HubListener
 from ._paths import normalize_path
+from ._shared_journal import SharedJournal
 from ._store import (
     ChangeCallback,
     ChangeSubscription,
@@ -38,5 +39,6 @@ __all__ = (
     "Journal",
     "KnowledgeStore",
     "ReservingStore",
+    "SharedJournal",
     "normalize_path",
 )

@@ -6,9 +6,11 @@ from .clock import ManualClock
 from .gate import Gate, GatedRecorder
 from .journals import JournalContract, MakeJournal
 from .listeners import HubListenerContract
+from .memory_journal import MemoryHistory, MemorySharedJournal
 from .peek import history, peek, pending
 from .recorder import Recorder
 from .runtimes import RuntimeContract
+from .shared_journals import MakeSharedJournal, SharedJournalContract
 from .stores import HoldableStoreContract, KnowledgeStoreContract
 
 __all__ = (
@@ -19,9 +21,13 @@ __all__ = (
     "JournalContract",
     "KnowledgeStoreContract",
     "MakeJournal",
+    "MakeSharedJournal",
     "ManualClock",
+    "MemoryHistory",
+    "MemorySharedJournal",
     "Recorder",
     "RuntimeContract",
+    "SharedJournalContract",
     "history",
     "peek",
     "pending",
