@@ -53,7 +53,7 @@ from .errors import HubFailed
 from .events import EnvelopePosted, Event
 from .late_types import late_type
 from .limits import Limits
-from .ports import Clock, Feed, Journal, KnowledgeStore
+from .ports import Clock, CommandLink, Feed, Journal, KnowledgeStore
 from .position import Position
 
 if TYPE_CHECKING:
@@ -671,6 +671,23 @@ class Hub(EnteredAsync):
         Of a chain of functions, each is named. Raises :class:`~hubwire.errors.ConfigurationError` if it is no function.
         """
         return self._ways.measure_calls(record)
+
+    def connect(self, link: CommandLink) -> None:
+        """Let the commands of this hub be carried out by the hub that leads, while this one follows another's journal.
+
+        All hubs of one journal are connected, each by a link of its own, which is not shared: one that leads serves the
+        others. Before the start or while it runs; returns at once. Commands then have on a hub that follows the results
+        and the errors that they have on the hub that leads, and are carried out once each, also when answers are lost,
+        or another hub comes to lead meanwhile. When one returns, this hub has seen what it led to. While no hub
+        answers, it is sent again for 30 seconds; then it raises :class:`~hubwire.errors.ForwardingFailed`.
+
+        Raises :class:`~hubwire.errors.ConfigurationError` for what is no :class:`~hubwire.ports.CommandLink`, and if
+        the hub is connected already, and :class:`~hubwire.errors.HubClosed`, or what the hub failed with, if it is
+        closing, closed or failed.
+        """
+        from ._forwarding.connecting import Connection  # noqa: PLC0415 - few hubs follow another
+
+        Connection(self, self._parts, link, None).follow()
 
     # -- life cycle --
 

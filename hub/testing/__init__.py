@@ -5,6 +5,7 @@ from __future__ import annotations
 from .clock import ManualClock
 from .gate import Gate, GatedRecorder
 from .journals import JournalContract, MakeJournal
+from .links import LocalLink
 from .listeners import HubListenerContract
 from .peek import history, peek, pending
 from .recorder import Recorder
@@ -18,6 +19,7 @@ __all__ = (
     "HubListenerContract",
     "JournalContract",
     "KnowledgeStoreContract",
+    "LocalLink",
     "MakeJournal",
     "ManualClock",
     "Recorder",
