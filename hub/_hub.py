@@ -49,7 +49,7 @@ from ._state.turns import WatchLimits
 from ._ways import Ways
 from .arbiter import Arbiter
 from .clock import SystemClock
-from .errors import HubFailed
+from .errors import ConfigurationError, HubFailed
 from .events import EnvelopePosted, Event
 from .late_types import late_type
 from .limits import Limits
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from ._commands.dead_letters import DeadLetterCommands
     from ._delivery.letter import DeadLetterPolicy
     from ._feeds.handle import FeedHandle
+    from ._forwarding.connecting import Connection
     from ._foreign.arguments import Call
     from ._tenant import TenantHub  # imported with the first tenant
     from .approvals import ApprovalPolicy
@@ -163,6 +164,7 @@ class Hub(EnteredAsync):
         self._ways = Ways(parts)
         self._life = HubLife(parts)
         self._health = Health(parts)
+        self._connection: Connection | None = None
         for listener in attached:
             self.attach(listener)
 
@@ -687,7 +689,9 @@ class Hub(EnteredAsync):
         """
         from ._forwarding.connecting import Connection  # noqa: PLC0415 - few hubs follow another
 
-        Connection(self, self._parts, link, None).follow()
+        if self._connection is not None:
+            raise ConfigurationError("hub.connect(): this hub is connected already; a hub has one link")
+        self._connection = Connection(self, self._parts, link)
 
     # -- life cycle --
 
@@ -709,7 +713,11 @@ class Hub(EnteredAsync):
         listener or an actor it returns at once.
         What only reads, as ``hub.agents.find()`` does, is answered after that, too, from the state at the end.
         """
-        await self._life.aclose()
+        try:
+            await self._life.aclose()
+        finally:
+            if self._connection is not None:
+                await self._connection.aclose()
 
     async def abort(self) -> None:
         """Give the hub up at once: no guest is waited for, no event is flushed, no ``hub.stopped``, no clean marker.
@@ -722,6 +730,8 @@ class Hub(EnteredAsync):
         it returns at once.
         """
         await self._life.abort()
+        if self._connection is not None:
+            await self._connection.aclose()
 
     async def finished(self) -> HubFailed | None:
         """Wait for the end of the hub; return None after a clean close, or what the hub failed with.

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from .._face import Face
-from .._foreign.arguments import Call
+from .._foreign.arguments import Call, has_method
 from .._late import Late
 from .._parts import Parts
 from ..errors import ConfigurationError
@@ -28,9 +28,11 @@ _OF_FACES = ("agents", "channels", "inboxes", "tasks", "turns", "timers", "topic
 class Connection:
     """What a hub that is connected has besides: its other face, for while it follows."""
 
-    def __init__(self, hub: Any, parts: Parts, link: CommandLink, is_following: Callable[[], bool] | None) -> None:
-        if not all(callable(getattr(link, name, None)) for name in ("request", "serve")):
-            raise _CONNECT.refusal("link", link, "a link, with request() and serve()", "see hubwire.ports.CommandLink")
+    def __init__(
+        self, hub: Any, parts: Parts, link: CommandLink, is_following: Callable[[], bool] | None = None
+    ) -> None:
+        if not all(has_method(link, name) for name in ("request", "serve", "aclose")):
+            raise _CONNECT.refusal("link", link, "a hubwire.ports.CommandLink", "give a JetStreamLink, for example")
         self._hub = hub
         self._parts = parts
         self._lifecycle = parts.lifecycle
@@ -39,7 +41,9 @@ class Connection:
         self._was_following = False
         self._methods = self._forwarded_methods()
         parts.core.at_end(self._faces.route.end)
-        parts.feeds.made().add(_Served(parts, link, self._lead), Serving.name)
+        parts.feeds.made().add(_Served(parts, link, self.lead), Serving.name)
+        if self._faces.route.is_following():
+            self.follow()
 
     def parts(self) -> Parts:
         """Return the parts of the hub with the groups that forward."""
@@ -54,15 +58,19 @@ class Connection:
         )
 
     def follow(self) -> None:
-        """Give the hub its other face."""
+        """Give the hub its other face: it follows from now on."""
         self._hub._parts = self.parts()  # noqa: SLF001 - it is the hub's own connection
         vars(self._hub).update(self._methods)
 
-    def _lead(self) -> None:
+    def lead(self) -> None:
         """Give it its own face: it leads."""
         self._hub._parts = self._parts  # noqa: SLF001 - as above
         for name in self._methods:
             vars(self._hub).pop(name, None)
+
+    async def aclose(self) -> None:
+        """Return when the link of a hub that has ended is given up."""
+        await self._faces.route.aclose()
 
     def _is_following(self) -> bool:
         phase = self._lifecycle.phase.name

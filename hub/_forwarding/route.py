@@ -39,6 +39,7 @@ _WAIT_SECONDS = 2.0
 _GRACE_SECONDS = 1.0
 _PAUSE_SECONDS = 0.05
 _LEAVING_SECONDS_MAX = 1.0
+_CLOSING_SECONDS_MAX = 4.0
 
 
 @attrs.define(eq=False, repr=False)
@@ -209,10 +210,9 @@ class Route:
             raise Unreadable("it has no result")
         found = value["is"] if "is" in value else value["kept"]
         mark = found.get("$") if type(found) is dict else None
-        if mark == "at":
-            return await self._event(name, found["seq"])
-        if mark == "all":
-            return [await self._event(name, found["seq"] + each) for each in range(found["count"])]
+        if mark in ("at", "all"):
+            events = [await self._event(name, seq) for seq in self._places(found)]
+            return events if mark == "all" else events[0]
         if type(found) is dict and "interrupted" in found:
             self._interrupted(name)
         if type(found) is dict and "gate" in found:
@@ -232,9 +232,16 @@ class Route:
             await self.call(core, "approvals.use", None, (approval_id,), {})
         return approval
 
-    async def _event(self, name: str, seq: Any) -> Event:
-        if type(seq) is not int or seq < 0:
-            raise Unreadable("an event is known by its number")
+    def _places(self, found: Mapping[str, Any]) -> range:
+        """Return the ``seq`` of the events to which an answer refers. This hub has them, or they are none."""
+        seq, count = found.get("seq"), found.get("count", 1)
+        if type(seq) is not int or type(count) is not int or seq < 0 or count < 1:
+            raise Unreadable("events are known by their numbers")
+        if seq + count > self._parts.pipeline.ring.applied.value:
+            raise Unreadable(f"there is no event {seq + count - 1}")
+        return range(seq, seq + count)
+
+    async def _event(self, name: str, seq: int) -> Event:
         event = await self._parts.core.event_at(seq)
         if event is None:
             raise self._failed(
@@ -271,3 +278,8 @@ class Route:
         for request in requests:
             await self._told(write(request))
         await self._link.aclose()
+
+    async def aclose(self) -> None:
+        """Return when nothing is under way, of a hub that has ended; in time, whatever the link does."""
+        if self._telling:
+            await asyncio.wait(set(self._telling), timeout=_CLOSING_SECONDS_MAX)

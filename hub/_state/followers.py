@@ -156,7 +156,8 @@ class Followers:
             self._forget(oldest.follower_id)
         self._sessions.pop(event.follower_id, None)
         self._sessions[event.follower_id] = FollowerSession(follower_id=event.follower_id, used_ns=used_ns)
-        return self._results.setdefault(event.follower_id, {})
+        results = self._results[event.follower_id] = self._results.pop(event.follower_id, {})
+        return results
 
     def _forget(self, follower_id: str) -> None:
         self._sessions.pop(follower_id, None)

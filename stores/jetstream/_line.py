@@ -49,7 +49,8 @@ class Line:
         """Done when the connection breaks: what was asked on it is not answered any more."""
 
     def __str__(self) -> str:
-        return f"{self._subject} at {','.join(_USER.sub(r'\1…@', each) for each in self._servers)}"
+        shown = ",".join(_USER.sub(r"\1…@", each) for each in self._servers)
+        return f"{self._subject} at {shown}"
 
     async def connected(self) -> None:
         """Return when there is a connection. Raises ``ConnectionError`` if no server is reached."""

@@ -6,8 +6,6 @@ import asyncio
 from contextlib import suppress
 from typing import Any, Self
 
-import anyio
-
 from hubwire import Hub
 from hubwire._commit.phase import Phase
 from hubwire._forwarding.connecting import Connection
@@ -27,7 +25,6 @@ class Replica:
         self.hub = Hub(**settings)
         self.is_following = True
         self.connection = Connection(self.hub, self.hub._parts, link, lambda: self.is_following)
-        self.connection.follow()
         self.gate = asyncio.Event()
         """Set while it applies events."""
         self.gate.set()
@@ -65,7 +62,7 @@ class Replica:
         parts.lifecycle.move(Phase.STOPPED)
         parts.pipeline.end()
         parts.core.end()
-        await anyio.sleep(0)
+        await self.connection.aclose()
 
 
 class ForwardedHub:
