@@ -49,11 +49,11 @@ from ._state.turns import WatchLimits
 from ._ways import Ways
 from .arbiter import Arbiter
 from .clock import SystemClock
-from .errors import HubFailed
+from .errors import ConfigurationError, HubFailed
 from .events import EnvelopePosted, Event
 from .late_types import late_type
 from .limits import Limits
-from .ports import Clock, Feed, Journal, KnowledgeStore
+from .ports import Clock, CommandLink, Feed, Journal, KnowledgeStore
 from .position import Position
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from ._commands.dead_letters import DeadLetterCommands
     from ._delivery.letter import DeadLetterPolicy
     from ._feeds.handle import FeedHandle
+    from ._forwarding.connecting import Connection
     from ._foreign.arguments import Call
     from ._tenant import TenantHub  # imported with the first tenant
     from .approvals import ApprovalPolicy
@@ -163,6 +164,7 @@ class Hub(EnteredAsync):
         self._ways = Ways(parts)
         self._life = HubLife(parts)
         self._health = Health(parts)
+        self._connection: Connection | None = None
         for listener in attached:
             self.attach(listener)
 
@@ -672,6 +674,25 @@ class Hub(EnteredAsync):
         """
         return self._ways.measure_calls(record)
 
+    def connect(self, link: CommandLink) -> None:
+        """Let the commands of this hub be carried out by the hub that leads, while this one follows another's journal.
+
+        All hubs of one journal are connected, each by a link of its own, which is not shared: one that leads serves the
+        others. Before the start or while it runs; returns at once. Commands then have on a hub that follows the results
+        and the errors that they have on the hub that leads, and are carried out once each, also when answers are lost,
+        or another hub comes to lead meanwhile. When one returns, this hub has seen what it led to. While no hub
+        answers, it is sent again for 30 seconds; then it raises :class:`~hubwire.errors.ForwardingFailed`.
+
+        Raises :class:`~hubwire.errors.ConfigurationError` for what is no :class:`~hubwire.ports.CommandLink`, and if
+        the hub is connected already, and :class:`~hubwire.errors.HubClosed`, or what the hub failed with, if it is
+        closing, closed or failed.
+        """
+        from ._forwarding.connecting import Connection  # noqa: PLC0415 - few hubs follow another
+
+        if self._connection is not None:
+            raise ConfigurationError("hub.connect(): this hub is connected already; a hub has one link")
+        self._connection = Connection(self, self._parts, link)
+
     # -- life cycle --
 
     async def follow(self) -> None:
@@ -729,7 +750,11 @@ class Hub(EnteredAsync):
         listener or an actor it returns at once.
         What only reads, as ``hub.agents.find()`` does, is answered after that, too, from the state at the end.
         """
-        await self._life.aclose()
+        try:
+            await self._life.aclose()
+        finally:
+            if self._connection is not None:
+                await self._connection.aclose()
 
     async def abort(self) -> None:
         """Give the hub up at once: no guest is waited for, no event is flushed, no ``hub.stopped``, no clean marker.
@@ -742,6 +767,8 @@ class Hub(EnteredAsync):
         it returns at once.
         """
         await self._life.abort()
+        if self._connection is not None:
+            await self._connection.aclose()
 
     async def finished(self) -> HubFailed | None:
         """Wait for the end of the hub; return None after a clean close, or what the hub failed with.

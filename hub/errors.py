@@ -33,6 +33,7 @@ __all__ = (
     "EventTooLarge",
     "Fault",
     "Fenced",
+    "ForwardingFailed",
     "HashesMissing",
     "HistoryGone",
     "HubAborted",
@@ -413,6 +414,18 @@ class JournalBehind(StoreError):
     A listener, a kept position or a snapshot proves it. The journal was restored from an older copy, has
     lost its end, or belongs to another hub. Give the hub the store that belongs to it, or follow the message.
     """
+
+
+class ForwardingFailed(OperatorError):
+    """A command of a hub that follows was not carried out by the hub that leads, as far as is known.
+
+    No hub answers, or the one that does is of another version or refuses the call; the message says which.
+    ``may_have_happened``: the command was sent, and no answer came: look before you give it again.
+    """
+
+    def __init__(self, message: str, *, may_have_happened: bool = False) -> None:
+        super().__init__(message)
+        self.may_have_happened = may_have_happened
 
 
 class SigningFailed(OperatorError):

@@ -24,6 +24,26 @@ hypothesis.settings.register_profile("hubwire", deadline=None)
 hypothesis.settings.load_profile("hubwire")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--forwarded",
+        action="store_true",
+        help="give the commands of each test to a hub that follows the test's own: see support.followers",
+    )
+
+
+@pytest.fixture(autouse=True)
+def _forwarded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ``--forwarded``, let the tests of a module have their hubs by way of others that follow them."""
+    if request.config.getoption("--forwarded") and hasattr(request.module, "Hub"):
+        from support.followers import ForwardedHub, is_of_one_hub, without_followers  # noqa: PLC0415 - few runs have this option
+
+        if reason := is_of_one_hub(request.node):
+            pytest.skip(reason)
+        monkeypatch.setattr(request.module, "Hub", ForwardedHub)
+        monkeypatch.setattr(Recorder, "on_events", without_followers)
+
+
 def pytest_configure() -> None:
     """Let Ctrl-C end what tests start: the processes that pytest-xdist runs them in ignore it, and pass that on."""
     if "PYTEST_XDIST_WORKER" in os.environ:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from functools import partial
 from typing import Any
 
 import anyio
@@ -17,7 +18,17 @@ from hubwire._journal.entries import decode_entry, encode_entry
 from hubwire._state import State
 from hubwire.approvals import ChallengeKind, FunctionApprover, RiskLevel
 from hubwire.errors import InvalidRecord
-from hubwire.events import EnvelopePosted, Event, FrozenDict, ToolCalled, ToolCompleted, TurnCommitted, canonical
+from hubwire.events import (
+    EnvelopePosted,
+    Event,
+    FollowerCommanded,
+    FrozenDict,
+    ToolCalled,
+    ToolCompleted,
+    TurnCommitted,
+    canonical,
+    evolve,
+)
 from hubwire.testing import Recorder
 
 
@@ -220,6 +231,13 @@ async def history() -> list[Event]:
         await counted.post(planner, 1)
         await recorder.wait_for("turn.ended")
         # A hub with a journal writes it, and a crash can leave it without what is to follow.
+        followers, core = hub._parts.state.followers, hub._parts.core
+        for session in ("first", "second", "third"):
+            await core.execute(partial(followers.join, session, "host", 1, 0))
+        for number in range(3):
+            done = FollowerCommanded(follower_id="first", number=number, name="agents.register", digest="d")
+            await core.execute(lambda done=done: [evolve(done, result={"is": [done.number, "é"]})])  # type: ignore[misc]
+        await core.execute(partial(followers.leave, "second"))
         torn = TurnCommitted(envelope_id="e", events=({"kind": "turn.ended", "agent_id": "nobody"},))
         hub._parts.pipeline.put([torn])
         await hub.flush()

@@ -8,6 +8,7 @@ no task waits any more, and an actor lets the question expire unhandled.
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Coroutine, Iterator
 from functools import partial
 from typing import Any
@@ -92,6 +93,12 @@ class Asks:
             core.on_applied(end, self._channel_ended)
         core.on_applied(AgentUnregistered, self._left)
         core.at_end(self._end)
+
+    def through(self, core: Core) -> Asks:
+        """Return the same asks as one command of another hub has them, by its own ``core``."""
+        face = copy.copy(self)
+        face._core = core  # noqa: SLF001 - it is one of this class
+        return face
 
     def close(self, agent_id: str, reason: str) -> None:
         """The group of an agent's actor was stopped: it answers no question any more."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 import attrs
 
@@ -292,6 +292,8 @@ def id_of(core: Core, agent: Agent | str, call: Call, argument: str = "agent") -
     """Return the id of an agent, given as itself, its id or its name; refuse all else in the name of this call."""
     if type(agent) is Agent:
         return agent.id if core.acting.tenancy is None else core.acting.id_of(agent.id)
+    if issubclass(type(agent), Agent):  # of a hub that follows, or did: see hubwire._forwarding
+        return core.acting.id_of(cast(Agent, agent).id)
     if not is_a(agent, str) and _has_agent(agent):
         raise call.refusal(argument, agent, _AGENT, "pass its .agent")
     return core.acting.id_of(call.id(argument, agent, wanted=_AGENT))

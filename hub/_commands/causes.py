@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from .._foreign.arguments import Call, whole_of
 from ..events import EnvelopePosted
 from .inboxes import Delivery
@@ -11,7 +13,7 @@ __all__ = ("cause_of",)
 
 def cause_of(call: Call, caused_by: Delivery | EnvelopePosted) -> EnvelopePosted:
     """Return the event of the envelope that another one answers. A program may have made it itself."""
-    cause = caused_by.event if type(caused_by) is Delivery else caused_by
+    cause = cast(Delivery, caused_by).event if issubclass(type(caused_by), Delivery) else caused_by
     wanted = "a Delivery, or the event of a post"
     event = call.instance("caused_by", cause, EnvelopePosted, wanted=wanted)
     ids = (event.delegators, event.recipients, event.audience or ())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 import attrs
 
@@ -207,6 +207,7 @@ def channel_id_of(core: Core, channel: Channel | str | None, call: Call, argumen
     if channel is None:
         return None
     wanted = "a Channel, or the id of one"
-    channel_id = channel.id if type(channel) is Channel else call.id(argument, channel, wanted=wanted)
+    is_channel = issubclass(type(channel), Channel)  # or of a hub that follows
+    channel_id = cast(Channel, channel).id if is_channel else call.id(argument, channel, wanted=wanted)
     core.acting.check_channel(channel_id)
     return channel_id

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from .._foreign.arguments import Call
 from .._state.turns import OpenTurn, Turns
@@ -114,6 +114,6 @@ def _of(core: Core, agent: Agent | str | None, call: Call) -> dict[str, str]:
 def _thing(value: Channel | Task | str | None, kind: type[Channel | Task], argument: str) -> str | None:
     if value is None:
         return None
-    if type(value) is kind:
-        return value.id
+    if issubclass(type(value), kind):
+        return cast(Channel | Task, value).id
     return _TURN.id(argument, value, wanted=f"a {kind.__name__}, or the id of one")

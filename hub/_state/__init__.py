@@ -11,7 +11,7 @@ A snapshot of the state saves a start the replay of all history. So each machine
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 from ..events import EnvelopeAcked, EnvelopePosted, Event, ModelCompleted, ToolCompleted, TurnEnded
 from .actor_states import ActorStates
@@ -26,6 +26,7 @@ from .endings import Endings
 from .envelopes import Envelopes
 from .evaluators import AcksWithin, Evaluators, MaxSilence, ReplyWithin, TurnWithin
 from .expectations import Expectations
+from .followers import Followers
 from .inboxes import Inboxes
 from .membership import Membership
 from .memories import Memories
@@ -93,6 +94,25 @@ _NEVER_EARLIER = {
 """After these, a machine is due no earlier than before: they end what had a deadline. They are frequent."""
 
 
+_Appliers: TypeAlias = tuple[Sequence[Callable[[Any], None]], Sequence[Timed]]
+
+
+class _ByKind(dict[type[Event], _Appliers | None]):
+    """What applies the events of a kind; None for those that no machine takes.
+
+    Kinds that few hubs have are declared late: their classes are not known before their first event.
+    """
+
+    def __init__(self, late: Mapping[str, Callable[[Any], None]]) -> None:
+        super().__init__()
+        self._late = late
+
+    def __missing__(self, kind: type[Event]) -> _Appliers | None:
+        applier = self._late.get(kind.kind) if kind.command is not None else None
+        found = self[kind] = None if applier is None else ((applier,), ())
+        return found
+
+
 class State:
     """All state machines of a hub."""
 
@@ -125,6 +145,7 @@ class State:
         self.tasks: Tasks = Tasks(self.agents, self.channels)
         self.timers: TimerTable = TimerTable(self.agents, self.channels, self.tasks)
         self.approvals: Approvals = Approvals(self.agents)
+        self.followers: Followers = Followers()
         self.machines: Mapping[str, Machine] = self._in_order()
         """By the names that they have in snapshots, in the order in which they apply an event."""
         self.on_change: Callable[[Sequence[Timed]], None] | None = None
@@ -135,7 +156,7 @@ class State:
             *(each for each in self.machines.values() if isinstance(each, Timed)),
         )
         """The machines with deadlines, in the order in which they decide what is due."""
-        self._by_kind: dict[type[Event], tuple[Sequence[Callable[[Any], None]], Sequence[Timed]]] = {}
+        self._by_kind: _ByKind = _ByKind(self.followers.late_appliers())
         """What applies the events of a kind, and whose next deadline they may bring forward."""
         self._index_kinds()
 
@@ -157,6 +178,7 @@ class State:
             "timers": self.timers,
             "approvals": self.approvals,
             "subscriptions": self.subscriptions,
+            "followers": self.followers,
         }
 
     def _index_kinds(self) -> None:
@@ -166,7 +188,7 @@ class State:
             holder = elsewhere.get(machine, machine)
             timed = (holder,) if isinstance(holder, Timed) else ()
             for kind, apply in machine.appliers().items():
-                appliers, changed = self._by_kind.get(kind, ((), ()))
+                appliers, changed = self._by_kind.get(kind) or ((), ())
                 earlier = () if (name, kind) in _NEVER_EARLIER else timed
                 self._by_kind[kind] = ((*appliers, apply), (*changed, *earlier))
 
@@ -176,7 +198,7 @@ class State:
 
     def apply(self, event: Event) -> None:
         """Make the changes that the event stands for."""
-        if (of_kind := self._by_kind.get(type(event))) is None:
+        if (of_kind := self._by_kind[type(event)]) is None:
             return
         appliers, changed = of_kind
         for apply in appliers:

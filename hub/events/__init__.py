@@ -137,6 +137,11 @@ if TYPE_CHECKING:
         TokenIssued as TokenIssued,
         TokenRevoked as TokenRevoked,
     )
+    from .followers import (
+        FollowerCommanded as FollowerCommanded,
+        FollowerJoined as FollowerJoined,
+        FollowerLeft as FollowerLeft,
+    )
     from .runs import (
         ErrorRaised as ErrorRaised,
         HookMutated as HookMutated,
@@ -227,6 +232,9 @@ __all__ = (
     "FactRead",
     "FactWritten",
     "FederationConnected",
+    "FollowerCommanded",
+    "FollowerJoined",
+    "FollowerLeft",
     "FrozenDict",
     "GenericEvent",
     "GroupCrashed",

@@ -27,6 +27,11 @@ LATE: Mapping[str, Mapping[str, str]] = {
         "token.issued": "TokenIssued",
         "token.revoked": "TokenRevoked",
     },
+    "followers": {
+        "follower.commanded": "FollowerCommanded",
+        "follower.joined": "FollowerJoined",
+        "follower.left": "FollowerLeft",
+    },
     "runs": {
         "error.raised": "ErrorRaised",
         "hook.mutated": "HookMutated",

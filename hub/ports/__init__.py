@@ -1,4 +1,4 @@
-"""The ports of a hub: listeners, feeds, stores, journals, clocks, and the rules for store paths.
+"""The ports of a hub: listeners, feeds, stores, journals, clocks, links between hubs, and the rules for store paths.
 
 These protocols carry the promises; implementations document only their differences. No base class is needed: an
 object that has the methods is an implementation. :mod:`hubwire.testing` proves that it keeps the promises.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from ._clock import Clock
 from ._feed import Feed
 from ._journal import BatchingJournal, Journal
+from ._link import CommandLink
 from ._listener import HubListener
 from ._paths import normalize_path
 from ._shared_journal import SharedJournal
@@ -29,6 +30,7 @@ __all__ = (
     "ChangeCallback",
     "ChangeSubscription",
     "Clock",
+    "CommandLink",
     "CompactableStore",
     "CuttableStore",
     "EagerStore",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .clock import ManualClock
 from .gate import Gate, GatedRecorder
 from .journals import JournalContract, MakeJournal
+from .links import LocalLink
 from .listeners import HubListenerContract
 from .memory_journal import MemoryHistory, MemorySharedJournal
 from .peek import history, peek, pending
@@ -20,6 +21,7 @@ __all__ = (
     "HubListenerContract",
     "JournalContract",
     "KnowledgeStoreContract",
+    "LocalLink",
     "MakeJournal",
     "MakeSharedJournal",
     "ManualClock",

@@ -184,7 +184,7 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     ("hubwire",),
     ("hubwire.thread", "hubwire.actors", "hubwire.challenges", "hubwire.spool", "hubwire.standby"),
     ("hubwire._hub",),
-    ("hubwire._tenant",),
+    ("hubwire._tenant", "hubwire._forwarding"),
     ("hubwire._health", "hubwire._life", "hubwire._listening", "hubwire._ways", "hubwire._acting"),
     ("hubwire._starting", "hubwire._stopping"),
     ("hubwire._following",),
@@ -336,6 +336,7 @@ BANS = (
         allowed={
             "hub/_life.py": "a hub outlives the call that starts it; whoever closes it waits for its one task",
             "hub/_commit/threads.py": "what a call from another thread raises belongs to its caller's future",
+            "hub/_forwarding/route.py": "who is cancelled does not wait until the hub that leads is told of it",
             "hub/standby.py": "a lease is renewed beside the block that holds it, whose exceptions are the block's own",
             "hub/_feeds/feeds.py": "where sniffio is installed, no group takes a task from a callback of the loop",
             "hub/_foreign/tasks.py": "a task group would wait for a guest that ends never; its failures have a caller",

@@ -1,0 +1,285 @@
+"""The side that follows: sends a command until it is answered, and waits until its own state has what it led to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+import anyio
+import attrs
+
+from .._commands import Core
+from .._parts import Parts
+from ..approvals import Approval
+from ..context import current
+from ..errors import AskFailed, EventTooLarge, ForwardingFailed
+from ..events import Event
+from ..own_log import OwnLog
+from ..ports import CommandLink
+from ..waking import start_later
+from .failures import decode_failure
+from .objects import Objects
+from .sessions import Session, Sessions
+from .values import Unreadable, decode, encode
+from .wire import VERSION, Reply, Request, read, read_part, write
+
+__all__ = ("Route",)
+
+_log = OwnLog("hub")
+
+SILENT_SECONDS_MAX = 30.0
+"""How long a command is sent again while no hub answers."""
+
+_WAIT_SECONDS = 2.0
+"""After so long the hub that leads answers that a call is under way: so it is known that it lives."""
+
+_GRACE_SECONDS = 1.0
+_PAUSE_SECONDS = 0.05
+_LEAVING_SECONDS_MAX = 1.0
+_CLOSING_SECONDS_MAX = 4.0
+
+
+@attrs.define(eq=False, repr=False)
+class _Heard:
+    """Who has answered last."""
+
+    host: str = ""
+    pid: int = 0
+    at: float = 0.0
+
+    def __str__(self) -> str:
+        if not self.pid:
+            return "none has answered since this hub was connected"
+        seconds = anyio.current_time() - self.at
+        return f"the last one that did is process {self.pid} on {self.host}, {seconds:.1f} s ago"
+
+
+class Route:
+    """The way of the commands of one hub to the hub that leads."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        link: CommandLink,
+        is_following: Callable[[], bool],
+        faced: Callable[[Any], Any],
+        *,
+        silent_seconds_max: float = SILENT_SECONDS_MAX,
+    ) -> None:
+        self.is_following: Callable[[], bool] = is_following
+        """Whether another hub leads, as far as this one knows."""
+        self._parts = parts
+        self._link = link
+        self._faced = faced
+        self._silent_seconds_max = silent_seconds_max
+        self._sessions = Sessions()
+        self._heard = _Heard()
+        self._self = {"host": socket.gethostname(), "pid": os.getpid()}
+        self._telling: set[asyncio.Task[None]] = set()
+
+    # -- a command --
+
+    async def call(self, core: Core, name: str, on: Any, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
+        """Have a command carried out; return what it returns there, when this hub has seen what it led to."""
+        lifecycle = self._parts.lifecycle
+        lifecycle.check_not_failed()
+        lifecycle.check_here()
+        content = self._content(core, name, on, args, named)
+        session = self._sessions.present()
+        number = session.take()
+        try:
+            reply = await self._answer(session, number, name, content)
+        except asyncio.CancelledError:
+            self._tell(self._request(session, number, "cancel"))
+            raise
+        finally:
+            if (over := self._sessions.done(session, number)) is not None:
+                self._tell(self._request(over, 0, "leave"))
+        await self._until_here(reply.seq)
+        objects = Objects(self._parts, core, self._faced)
+        try:
+            value = read_part(reply.value)
+            if reply.what == "done":
+                return await self._result(core, name, value, args, named, objects)
+            error = decode_failure(value, objects)
+        except Unreadable as error:
+            raise self._failed(name, f"its answer cannot be read: {error}", may_have_happened=True) from error
+        raise error
+
+    def _content(self, core: Core, name: str, on: Any, args: Sequence[Any], named: Mapping[str, Any]) -> bytes:
+        around, acting = current(), core.acting
+        call: dict[str, Any] = {"name": name, "args": [encode(each) for each in args]}
+        if on is not None:
+            call["on"] = encode(on)
+        if named:
+            call["named"] = {key: encode(each) for key, each in named.items()}
+        if acting.agent_id is not None or acting.tenancy is not None:
+            call["acting"] = {"agent_id": acting.agent_id, "tenant": acting.tenant}
+        place = attrs.asdict(around, filter=lambda field, value: field.init and value not in (None, 0))
+        if place:
+            call["around"] = place
+        content = write(call)
+        if len(content) + 1024 > self._link.bytes_max:
+            raise EventTooLarge(
+                f"{name} has {len(content)} bytes of arguments, more than the {self._link.bytes_max - 1024} that"
+                " commands of a hub that follows may have; store the payload elsewhere, and pass a reference",
+                kind="",
+                size_bytes=len(content),
+                limit_bytes=self._link.bytes_max - 1024,
+            )
+        return content
+
+    def _request(self, session: Session, number: int, what: str) -> dict[str, Any]:
+        return {
+            "v": VERSION,
+            "what": what,
+            "session": session.id,
+            "number": number,
+            "first": session.first,
+            "opens": not session.is_known,
+            "wait": _WAIT_SECONDS,
+            "hub": self._parts.core.hub_id,
+            **self._self,
+        }
+
+    async def _answer(self, session: Session, number: int, name: str, content: bytes) -> Reply:
+        """Send a command until there is an answer, to whichever hub leads then."""
+        since, was_sent, why = anyio.current_time(), False, ""
+        while True:
+            body = write(self._request(session, number, "call"))[:-1] + b',"call":' + content + b"}"
+            try:
+                answer = await self._link.request(body, _WAIT_SECONDS + _GRACE_SECONDS)
+            except ConnectionRefusedError:
+                why = why or "none takes commands"
+            except (TimeoutError, OSError) as error:
+                was_sent, why = True, f"{type(error).__name__}: {error}"
+            else:
+                reply = self._read(name, answer)
+                if reply.what in ("done", "failed", "pending"):
+                    self._heard = _Heard(reply.host, reply.pid, anyio.current_time())
+                    self._sessions.note(session)
+                    since, was_sent = anyio.current_time(), True
+                    if reply.what == "pending":
+                        continue
+                    return reply
+                if reply.what == "refused":
+                    raise self._failed(name, reply.why, may_have_happened=was_sent)
+                if reply.what == "gone":
+                    self._sessions.end(session)
+                    raise self._failed(name, reply.why, may_have_happened=was_sent)
+                why = reply.why
+            if anyio.current_time() - since > self._silent_seconds_max:
+                seconds = anyio.current_time() - since
+                raise self._failed(name, f"no hub has answered for {seconds:.1f} s ({why}); {self._heard}", was_sent)
+            await anyio.sleep(_PAUSE_SECONDS)
+            if self._parts.pipeline.ring.committed.ended:
+                raise self._parts.core.end_error(f"the hub was closed while it waited for the answer to {name}")
+
+    def _read(self, name: str, answer: bytes) -> Reply:
+        try:
+            reply = read(answer, Reply)
+        except Unreadable as error:
+            raise self._failed(name, f"the answer cannot be read: {error}", may_have_happened=True) from error
+        if reply.v > VERSION:
+            raise self._failed(
+                name, f"the answer is of version {reply.v}, and this hub knows {VERSION}: upgrade it", True
+            )
+        return reply
+
+    def _failed(self, name: str, why: str, may_have_happened: bool = False) -> ForwardingFailed:  # noqa: FBT001, FBT002
+        what = "it is not known whether it has happened" if may_have_happened else "nothing has happened"
+        return ForwardingFailed(
+            f"{name} was not carried out by the hub that leads: {why}; {what}", may_have_happened=may_have_happened
+        )
+
+    # -- its result --
+
+    async def _until_here(self, seq: int) -> None:
+        """Return when this hub has the events up to this one, or has come to its end."""
+        committed = self._parts.pipeline.ring.committed
+        if committed.value <= seq:
+            await committed.wait_beyond(seq)
+
+    async def _result(
+        self, core: Core, name: str, value: Any, args: Sequence[Any], named: Mapping[str, Any], objects: Objects
+    ) -> Any:
+        if type(value) is not dict or not ("is" in value or "kept" in value):
+            raise Unreadable("it has no result")
+        found = value["is"] if "is" in value else value["kept"]
+        mark = found.get("$") if type(found) is dict else None
+        if mark in ("at", "all"):
+            events = [await self._event(name, seq) for seq in self._places(found)]
+            return events if mark == "all" else events[0]
+        if type(found) is dict and "interrupted" in found:
+            self._interrupted(name)
+        if type(found) is dict and "gate" in found:
+            return await self._passed(core, found["gate"])
+        return decode(found, objects)
+
+    def _interrupted(self, name: str) -> NoReturn:
+        text = "the hub that has led was replaced by another one while the call was under way, which has begun"
+        if name == "hub.ask":
+            raise AskFailed(f"no answer will come: {text}; ask again")
+        raise self._failed(name, text, may_have_happened=True)
+
+    async def _passed(self, core: Core, approval_id: Any) -> Approval:
+        """Return an approval for which another hub has begun to wait."""
+        approval: Approval = await self.call(core, "approvals.wait", None, (approval_id,), {})
+        if not approval.was_used:
+            await self.call(core, "approvals.use", None, (approval_id,), {})
+        return approval
+
+    def _places(self, found: Mapping[str, Any]) -> range:
+        """Return the ``seq`` of the events to which an answer refers. This hub has them, or they are none."""
+        seq, count = found.get("seq"), found.get("count", 1)
+        if type(seq) is not int or type(count) is not int or seq < 0 or count < 1:
+            raise Unreadable("events are known by their numbers")
+        if seq + count > self._parts.pipeline.ring.applied.value:
+            raise Unreadable(f"there is no event {seq + count - 1}")
+        return range(seq, seq + count)
+
+    async def _event(self, name: str, seq: int) -> Event:
+        event = await self._parts.core.event_at(seq)
+        if event is None:
+            raise self._failed(
+                name, f"it was carried out, as event {seq}, which is not held any more", may_have_happened=True
+            )
+        return event
+
+    # -- what no task waits for --
+
+    def _tell(self, request: dict[str, Any]) -> None:
+        """Send what needs no answer: who is cancelled does not wait for it."""
+        self._keep(start_later(self._told(write(request)), name="hubwire telling the hub that leads"))
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _told(self, body: bytes) -> None:
+        try:
+            await self._link.request(body, _LEAVING_SECONDS_MAX)
+        except (TimeoutError, OSError) as error:
+            _log.detail("the hub that leads was not told of a call that was given up", reason=str(error))
+
+    def end(self) -> None:
+        """The hub is closed or has failed: its sessions are over, and the link is not needed any more."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return  # its loop is gone
+        requests = [self._request(session, 0, "leave") for session in self._sessions.all_known()]
+        self._keep(start_later(self._left(requests), name="hubwire leaving the hub that leads"))
+
+    async def _left(self, requests: Sequence[dict[str, Any]]) -> None:
+        for request in requests:
+            await self._told(write(request))
+        await self._link.aclose()
+
+    async def aclose(self) -> None:
+        """Return when nothing is under way, of a hub that has ended; in time, whatever the link does."""
+        if self._telling:
+            await asyncio.wait(set(self._telling), timeout=_CLOSING_SECONDS_MAX)
