@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from ..events import EnvelopeAcked, EnvelopePosted, Event, ModelCompleted, ToolCompleted, TurnEnded
+from ..events._late import LATE_MODULES
 from .actor_states import ActorStates
 from .agents import Agents
 from .approvals import Approvals
@@ -30,6 +31,7 @@ from .inboxes import Inboxes
 from .membership import Membership
 from .memories import Memories
 from .quotas import Quotas
+from .seats import Seats
 from .subscriptions import Subscriptions
 from .tasks import Tasks
 from .timers import TimerTable
@@ -121,6 +123,7 @@ class State:
         self.quotas: Quotas = Quotas()
         self.turns: Turns = Turns(watch)
         self.actor_states: ActorStates = ActorStates(self.agents)
+        self.seats: Seats = Seats(self.agents, self.inboxes, self.turns)
         self.commits: Commits = Commits()
         self.tasks: Tasks = Tasks(self.agents, self.channels)
         self.timers: TimerTable = TimerTable(self.agents, self.channels, self.tasks)
@@ -157,6 +160,7 @@ class State:
             "timers": self.timers,
             "approvals": self.approvals,
             "subscriptions": self.subscriptions,
+            "seats": self.seats,
         }
 
     def _index_kinds(self) -> None:
@@ -172,17 +176,24 @@ class State:
 
     def repair(self) -> list[Event]:
         """Decide, after a replay, what becomes of what a crash interrupted: half a command, turns, approvals."""
-        return [*self.endings.repair(), *self.turns.repair(self.inboxes.interrupted), *self.approvals.repair()]
+        turns = self.turns.repair(self.inboxes.interrupted, goes_on=self.seats.is_taken)
+        return [*self.endings.repair(), *turns, *self.approvals.repair()]
 
     def apply(self, event: Event) -> None:
         """Make the changes that the event stands for."""
         if (of_kind := self._by_kind.get(type(event))) is None:
-            return
+            of_kind = self._learn(event)
         appliers, changed = of_kind
         for apply in appliers:
             apply(event)
         if changed and self.on_change is not None:
             self.on_change(changed)
+
+    def _learn(self, event: Event) -> tuple[Sequence[Callable[[Any], None]], Sequence[Timed]]:
+        """Find out, once for each kind, what applies events that no machine has named yet."""
+        if LATE_MODULES.get(event.kind) == "seats":
+            self._by_kind.update({kind: ((apply,), ()) for kind, apply in self.seats.late_appliers().items()})
+        return self._by_kind.setdefault(type(event), ((), ()))
 
     def next_due_ns(self, machines: Sequence[Timed] | None = None) -> int | None:
         """Return when :meth:`due` will return events: a moment, 0 for now, None for never."""
