@@ -22,6 +22,7 @@ __all__ = ("Place", "SeatPort", "Seating")
 
 _log = OwnLog("hub")
 
+
 class SeatPort(Protocol):
     """How a node asks for seats: :class:`~hubwire._commands.seats.SeatCommands` where it leads, else by forwarding.
 
