@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -9,6 +10,7 @@ import pytest
 
 from hubwire import Escalate, Hub, Turn
 from hubwire.errors import CommandRejected, SeatLost
+from hubwire.events import ActorQueued, ActorSeated, ActorUnseated
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, Recorder
 from support import until, until_idle
@@ -49,7 +51,11 @@ async def test_an_actor_runs_on_one_node_and_goes_on_at_the_next_when_that_ends(
             await channel.post(boss, 2)
             await until(lambda: len(done) == 2)
     assert done == [("one", 1), ("two", 2)]
-    told = [(event.kind, event.node) for event in recorder.events if "seated" in event.kind or "queued" in event.kind]
+    told = [
+        (event.kind, event.node)
+        for event in recorder.events
+        if isinstance(event, ActorSeated | ActorUnseated | ActorQueued)
+    ]
     assert told[:4] == [
         ("actor.seated", "one"),
         ("actor.queued", "two"),
@@ -97,7 +103,7 @@ async def test_the_work_of_an_earlier_seat_changes_nothing() -> None:
         with anyio.CancelScope(shield=True):
             await stopped.wait()
             turn.state = {"late": True}
-            for name, call in {
+            calls: dict[str, Callable[[], Awaitable[object]]] = {
                 "ack": turn.delivery.ack,
                 "nack": turn.delivery.nack,
                 "reply": lambda: turn.delivery.reply("late"),
@@ -105,7 +111,8 @@ async def test_the_work_of_an_earlier_seat_changes_nothing() -> None:
                 "publish": lambda: turn.publish("late.news", 1, at_once=True),
                 "commit": turn.commit,
                 "extend": lambda: turn.extend(60),
-            }.items():
+            }
+            for name, call in calls.items():
                 with pytest.raises(SeatLost, match="has lost its seat 1, which is seat 2, of node 'two' now") as caught:
                     await call()
                 assert (caught.value.agent_id, caught.value.seat) == (turn.agent.id, 1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import anyio
@@ -165,11 +167,10 @@ async def test_a_node_whose_sign_raises_hangs_or_swallows_cancellation_goes_on()
             await super().renew(node)
 
     signs = Odd()
-    async with Hub() as hub, watched(hub, signs, silent_seconds=0.2) as watch:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(Renewing("one", signs, hub._parts.clock, 0.2).run)
-            await until(lambda: "one" in watch._last)
-            tasks.cancel_scope.cancel()
+    async with Hub() as hub, watched(hub, signs, silent_seconds=0.2) as watch, anyio.create_task_group() as tasks:
+        tasks.start_soon(Renewing("one", signs, hub._parts.clock, 0.2).run)
+        await until(lambda: "one" in watch._last)
+        tasks.cancel_scope.cancel()
 
 
 async def test_by_the_real_clock_a_node_that_dies_at_work_loses_its_actors_to_another() -> None:
@@ -210,24 +211,18 @@ async def test_odd_arguments_of_commands_on_seats_change_nothing() -> None:
         agent, seats = await hub.agents.register("worker"), seats_of(hub)
         await seats.seat(agent.id, "one")
         before = hub._parts.core.next_seq
-        for odd in ODD:
-            is_name = isinstance(odd, str)
-            for call in (
-                lambda odd=odd: seats.seat(odd, "two"),
-                lambda odd=odd: seats.seat(agent.id, "two", waits=odd),
-                lambda odd=odd: seats.unseat(odd, "x"),
-                lambda odd=odd: seats.leave(odd, "one", "x"),
-                *(() if is_name else (lambda odd=odd: seats.seat(agent.id, odd, waits=False),)),
-                *(() if is_name else (lambda odd=odd: seats.leave(agent.id, "one", odd),)),
-                *(() if is_name else (lambda odd=odd: seats.unseat(agent.id, odd),)),
-                lambda odd=odd: seats.leave_all(odd, "x"),
-            ):
-                if odd is True or odd is False:
-                    continue
-                try:
+        odds: tuple[Any, ...] = ODD
+        for odd in odds:
+            calls = [partial(seats.seat, odd, "two"), partial(seats.leave, odd, "one", "x")]
+            calls += [partial(seats.unseat, odd, "x"), partial(seats.leave_all, odd, "x")]
+            if not isinstance(odd, str):
+                calls += [partial(seats.seat, agent.id, odd), partial(seats.leave, agent.id, "one", odd)]
+                calls += [partial(seats.unseat, agent.id, odd)]
+            if type(odd) is not bool:
+                calls += [partial(seats.seat, agent.id, "two", waits=odd)]
+            for call in calls:
+                with suppress(CallerError):
                     await call()
-                except CallerError:
-                    pass
         assert hub._parts.core.next_seq == before
         with pytest.raises(CommandRejected, match=r"seats\.seat\(\): node is the name of a node, not 7"):
             await seats.seat(agent.id, 7)  # type: ignore[arg-type]

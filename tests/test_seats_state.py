@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hubwire._state import State
-from hubwire._state.seats import CANDIDATES_MAX, Seat
+from hubwire._state.seats import CANDIDATES_MAX, Seat, Seats
 from hubwire.context import EMPTY
 from hubwire.errors import CommandRejected, NotFound, SeatLost
 from hubwire.events import AgentRegistered, AgentUnregistered, EnvelopePosted, Event, ToolCalled, TurnStarted
@@ -96,19 +96,9 @@ def test_in_any_order_there_is_one_seat_an_agent_and_numbers_only_grow() -> None
         played, agents = Played(3), [f"{number:032x}" for number in range(3)]
         given: dict[str, list[tuple[int, str]]] = {each: [] for each in agents}
         for _ in range(40):
-            seats = played.state.seats
             agent, node = dice.choice(agents), dice.choice(NODES)
-            deed: Any = dice.choice(("seat", "seat", "once", "leave", "unseat", "gone", "leave_all", "vacant", "crash"))
-            events: Sequence[Event] = {
-                "seat": lambda: seats.seat(agent, node, 1),
-                "once": lambda: seats.seat(agent, node, 1, waits=False),
-                "leave": lambda: seats.leave(agent, node, "ended", 1),
-                "unseat": lambda: seats.unseat(agent, "moved", 1),
-                "gone": lambda: seats.gone(node, "silent", 1, dice.randint(1, 3)),
-                "leave_all": lambda: seats.leave_all(node, "closed", 1, 3),
-                "vacant": lambda: seats.vacant(1, 3),
-                "crash": lambda: (),
-            }[deed]()
+            deed = dice.choice(("seat", "seat", "once", "leave", "unseat", "gone", "leave_all", "vacant", "crash"))
+            events = decided(played.state.seats, deed, agent, node, dice.randint(1, 3))
             played.put(events)
             if deed == "crash":  # somewhere between two events of the last command, or of none
                 played = played.until(max(3, len(played.events) - dice.randint(0, 2)))
@@ -116,6 +106,25 @@ def test_in_any_order_there_is_one_seat_an_agent_and_numbers_only_grow() -> None
             check(played, given)
         played.put(played.state.seats.vacant(1, 100))
         assert not any(seat.node is None and seat.candidates for seat in played.state.seats)
+
+
+def decided(seats: Seats, deed: str, agent: str, node: str, limit: int) -> Sequence[Event]:
+    match deed:
+        case "seat":
+            return seats.seat(agent, node, 1)
+        case "once":
+            return seats.seat(agent, node, 1, waits=False)
+        case "leave":
+            return seats.leave(agent, node, "ended", 1)
+        case "unseat":
+            return seats.unseat(agent, "moved", 1)
+        case "gone":
+            return seats.gone(node, "silent", 1, limit)
+        case "leave_all":
+            return seats.leave_all(node, "closed", 1, limit)
+        case "vacant":
+            return seats.vacant(1, limit)
+    return ()
 
 
 def told(played: Played) -> dict[str, list[tuple[int, str]]]:
@@ -224,7 +233,8 @@ def test_odd_arguments_change_nothing() -> None:
     played = Played()
     seats = played.state.seats
     played.put(seats.seat(A, "n0", 0))
-    for odd in ODD:
+    odds: tuple[Any, ...] = ODD
+    for odd in odds:
         if not (type(odd) is str and 0 < len(odd) <= 200 and odd.isprintable()):
             with pytest.raises(CommandRejected, match="a node has a name of 1 to 200 printable characters"):
                 seats.seat(A, odd, 0)

@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 import attrs
+from anyio.streams.memory import MemoryObjectSendStream
 
 from hubwire import ActorHandle, Hub
 from hubwire._actors.contexts import Around
@@ -25,7 +26,7 @@ class LocalSigns:
     def __init__(self) -> None:
         self.silent: set[str] = set()
         """The nodes that are not heard."""
-        self._ears: list[anyio.abc.ObjectSendStream[str]] = []
+        self._ears: list[MemoryObjectSendStream[str]] = []
 
     async def renew(self, node: str) -> None:
         if node not in self.silent:
