@@ -9,7 +9,8 @@ import anyio
 import pytest
 
 from hubwire import Escalate, Hub, Turn
-from hubwire.errors import CommandRejected, SeatLost
+from hubwire._actors.seating import Seating
+from hubwire.errors import CommandRejected, SeatLost, StoreUnavailable
 from hubwire.events import ActorQueued, ActorSeated, ActorUnseated
 from hubwire.stores import MemoryStore
 from hubwire.testing import ManualClock, Recorder
@@ -44,6 +45,7 @@ async def test_an_actor_runs_on_one_node_and_goes_on_at_the_next_when_that_ends(
                 second = await two.spawn(Worker("two", done))
                 assert first.is_running
                 assert not second.is_running
+                assert first.agent.node == "one"
                 channel = await hub.channels.open([boss, first.agent])
                 await channel.post(boss, 1)
                 await until(lambda: len(done) == 1)
@@ -306,3 +308,120 @@ async def test_a_spawn_that_is_refused_says_so() -> None:
         await one.spawn(Worker("one", []))
         with pytest.raises(CommandRejected, match="has an actor already"):
             await one.spawn(Worker("one", []))
+
+
+async def test_the_hub_that_leads_may_be_a_node_itself() -> None:
+    done: list[tuple[str, Any]] = []
+    hub = Hub(MemoryStore())
+    hub._parts.actors.seat_by(Seating("lead", seats_of(hub), hub._parts.core, hub._parts.state))
+    async with hub, node_of(hub, "two") as two:
+        first = await hub.spawn(Worker("lead", done))
+        second = await two.spawn(Worker("two", done))
+        group = hub.supervise("team")
+        other = await group.spawn(Worker("lead", done), name="other")
+        assert [first.is_running, second.is_running, other.is_running] == [True, False, True]
+        assert hub._parts.state.seats.of("lead") == 2
+        await first.stop()
+        await until(lambda: second.is_running)
+        again = await hub.spawn(Worker("lead", done))
+        assert not again.is_running
+        await second.stop()
+        await until(lambda: again.is_running)
+        seat = hub._parts.state.seats.find(first.agent.id)
+        assert seat is not None
+        assert (seat.number, seat.node) == (3, "lead")
+
+
+class Away:
+    """A leader that cannot be asked for a time."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.is_away = False
+        self.calls = 0
+        self._seats = seats_of(hub)
+
+    def _ask(self) -> None:
+        self.calls += 1
+        if self.is_away:
+            raise StoreUnavailable("the leader cannot be asked")
+
+    async def seat(self, agent_id: str, node: str, *, waits: bool = True) -> int | None:
+        self._ask()
+        return await self._seats.seat(agent_id, node, waits=waits)
+
+    async def leave(self, agent_id: str, node: str, reason: str) -> None:
+        self._ask()
+        await self._seats.leave(agent_id, node, reason)
+
+    async def leave_all(self, node: str, reason: str) -> None:
+        self._ask()
+        await self._seats.leave_all(node, reason)
+
+
+async def test_a_leader_that_cannot_be_asked_is_asked_again() -> None:
+    done: list[tuple[str, Any]] = []
+    clock, signs = ManualClock(), LocalSigns()
+    async with Hub(clock=clock) as hub:
+        port = Away(hub)
+        async with node_of(hub, "one", signs, port=port) as one, node_of(hub, "two", signs) as two:
+            first, second = await one.spawn(Worker("one", done)), await two.spawn(Worker("two", done))
+            port.is_away = True
+            await seats_of(hub).unseat(first.agent.id, "moved")
+            await until(lambda: second.is_running)
+            for _ in range(3):
+                clock.advance(1.25)
+                await until_idle()
+            assert port.calls >= 4
+            seat = hub._parts.state.seats.find(first.agent.id)
+            assert seat is not None
+            assert seat.candidates == ()
+            port.is_away = False
+            clock.advance(1.25)
+            await until(lambda: hub._parts.state.seats.of("one") == 1)
+            await second.stop()
+            await until(lambda: first.is_running)
+            # And what it gives up, it gives up in the end.
+            port.is_away = True
+            await first.stop()
+            await until_idle()
+            assert hub._parts.state.seats.of("one") == 1
+            port.is_away = False
+            clock.advance(1.25)
+            await until(lambda: hub._parts.state.seats.of("one") == 0)
+            # A seat that it has not given up yet is its own.
+            kept = await one.spawn(Worker("one", done), name="kept")
+            port.is_away = True
+            await kept.stop()
+            await until_idle()
+            port.is_away = False
+            kept = await one.spawn(Worker("one", done), name="kept")
+            assert kept.is_running
+            port.is_away = True
+            with pytest.raises(StoreUnavailable):
+                await one.spawn(Worker("one", done), name="other")
+            assert one.actors._by_agent.keys() == {kept.agent.id}
+
+
+async def test_a_node_whose_state_was_restored_goes_by_what_it_finds_there() -> None:
+    """Events may be passed over then: it has lost a seat, has got one, or is in no line any more."""
+    done: list[tuple[str, Any]] = []
+    async with Hub() as hub, node_of(hub, "one") as one:
+        seats, state = seats_of(hub), hub._parts.state.seats
+        actors = [await one.spawn(Worker("one", done), name=f"w{number}") for number in range(3)]
+        lost, got, out = (actor.agent.id for actor in actors)
+        one.seating.is_deaf = one.seating.is_blind = True
+        await seats.unseat(lost, "moved")
+        await seats.seat(lost, "two")
+        await seats.unseat(got, "moved")
+        await seats.seat(got, "one")
+        await seats.unseat(out, "moved")
+        await seats.seat(lost, "elsewhere")
+        await seats.seat((await hub.agents.register("none")).id, "one")
+        one.seating.is_deaf = one.seating.is_blind = False
+        one.seating.compare()
+        await until(lambda: not actors[0].is_running)
+        await until(lambda: state.held_by(got, "one") == 2 and actors[1].is_running)
+        await until(lambda: state.held_by(out, "one") == 2 and actors[2].is_running)
+        await until(lambda: state.find(lost).candidates == ("elsewhere", "one"))  # type: ignore[union-attr]
+        assert actors[1].statistics().starts == 2
+        assert state.of("one") == 3

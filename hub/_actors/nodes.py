@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 import anyio
@@ -11,11 +14,11 @@ import attrs
 from .._commands.seats import SeatCommands
 from .._foreign.tasks import called
 from .._state.seats import NODE_LENGTH_MAX
-from ..errors import HubClosed, HubFailed
+from ..errors import CallerError, HubClosed, HubFailed
 from ..own_log import OwnLog
 from ..ports import Clock
 
-__all__ = ("SILENT_SECONDS", "NodeWatch", "Renewing", "Signs")
+__all__ = ("SILENT_SECONDS", "NodeWatch", "Renewing", "Signs", "new_node")
 
 _log = OwnLog("nodes")
 
@@ -27,6 +30,11 @@ _RENEWALS = 4
 
 _HEARD_MAX = 100_000
 """Of how many nodes the watch remembers that they live; there are never as many."""
+
+
+def new_node() -> str:
+    """Return a name for this run of the program, which no other one has."""
+    return f"{socket.gethostname()[:100]}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 class Signs(Protocol):
@@ -42,7 +50,17 @@ class Signs(Protocol):
 class Renewing:
     """Says again and again that a node lives."""
 
-    def __init__(self, node: str, signs: Signs, clock: Clock, silent_seconds: float = SILENT_SECONDS) -> None:
+    def __init__(
+        self,
+        node: str,
+        signs: Signs,
+        clock: Clock,
+        silent_seconds: float = SILENT_SECONDS,
+        *,
+        look_again: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``look_again`` is called each time: :meth:`~.seating.Seating.look_again`."""
+        self._look_again = look_again
         self._node = node
         self._signs = signs
         self._clock = clock
@@ -59,6 +77,7 @@ class Renewing:
                 if not is_told:
                     _log.problem("a node cannot say that it lives; it tries again", error, node=self._node)
                 is_told = True
+            self._look_again()
             await self._clock.sleep(self._seconds)
 
 
@@ -81,7 +100,6 @@ class NodeWatch:
     async def run(self) -> None:
         """Run while the hub leads."""
         try:
-            await self.commands.settle()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._listen)
                 await self._look()
@@ -93,6 +111,15 @@ class NodeWatch:
         """Return for how many seconds a node was not heard; 0 for one that is not known."""
         now = self.clock.monotonic()
         return now - self._last.get(node, now)
+
+    async def _do(self, command: Callable[..., Awaitable[None]], *args: str) -> None:
+        """Carry out a command. One that is refused, as by a quota, is tried again at the next look."""
+        try:
+            await command(*args)
+        except (HubClosed, HubFailed):
+            raise
+        except CallerError as error:
+            _log.problem("the seats of a node could not be given to others; this is tried again", error)
 
     def _note(self, node: object) -> None:
         if type(node) is str and 0 < len(node) <= NODE_LENGTH_MAX and (node in self._last or self._has_room()):
@@ -116,6 +143,7 @@ class NodeWatch:
 
     async def _look(self) -> None:
         pause, clock = self.silent_seconds / _RENEWALS, self.clock
+        await self._do(self.commands.settle)
         before = clock.monotonic()
         while True:
             await clock.sleep(pause)
@@ -134,7 +162,7 @@ class NodeWatch:
             silent = now - self._last.setdefault(node, now)
             if silent > self.silent_seconds:
                 _log.problem("a node is gone; its actors are seated elsewhere", node=node, silent_seconds=silent)
-                await self.commands.gone(node, f"its node was not heard for {silent:.1f} s")
+                await self._do(self.commands.gone, node, f"its node was not heard for {silent:.1f} s")
         for node in [each for each, last in self._last.items() if now - last > self.silent_seconds]:
             if node not in nodes:
                 del self._last[node]

@@ -60,9 +60,7 @@ class Actors:
         clock: Clock,
         abandoned: Abandoned,
         stop_seconds_max: float,
-        seating: Seating | None = None,
     ) -> None:
-        """``seating``: where several nodes run the actors of the hub, the seats of this one."""
         self.clock = clock
         self._core = core
         self._registered = state.agents
@@ -89,15 +87,19 @@ class Actors:
         self._lost_more = 0
         self._draining = Draining(core, state.inboxes, clock)
         self._demands = Demands(core, state, self)
-        self._seating = seating
-        if seating is not None:
-            seating.on_free = self._demands.look_at
+        self._seating: Seating | None = None
+        """Where several nodes run the actors of the hub, the seats of this one."""
         self._deadline = math.inf
         self._is_open = False
         self._first_seq = 0
         self._tasks: TaskGroup | None = None
         self._around = Around()
         core.at_end(self._end)
+
+    def seat_by(self, seating: Seating) -> None:
+        """Run actors while this node has the seats of their agents, from the start on: before it, and once."""
+        self._seating = seating
+        seating.on_free = self._demands.look_at
 
     def start(self, tasks: TaskGroup, first_seq: int, around: Around) -> None:
         """Take actors from now on, and run them in this group of tasks; what is below ``first_seq`` is recovered.

@@ -75,6 +75,8 @@ class Seating:
         self._places: dict[str, Place] = {}
         self._leaving: dict[str, anyio.Event] = {}
         """By agent, what ends when the leader knows that this node gives its seat up."""
+        self._unsure: dict[str, None] = {}
+        """The agents about which the leader could not be asked, or told."""
         core.on_applied(ActorSeated, self._seated)
         core.on_applied(ActorUnseated, self._unseated)
 
@@ -102,6 +104,7 @@ class Seating:
         except BaseException:
             self.leave(crew, "its actor was not spawned")  # it may have come to it all the same
             raise
+        self._take_found(place)
         if place.held is None and not waits:
             self._drop(crew)
         place.is_entered = True
@@ -119,6 +122,33 @@ class Seating:
             await self._port.leave_all(self.node, reason)
         except HubError as error:
             _log.problem("a node could not give up its seats; it loses them when it is silent", error, node=self.node)
+
+    def look_again(self) -> None:
+        """Ask and tell the leader again what it could not be asked or told before; call it every second or so."""
+        unsure, self._unsure = self._unsure, {}
+        for agent_id in unsure:
+            self._compare(agent_id)
+
+    def compare(self) -> None:
+        """Go by the state as it is: events may have been passed over, where it was restored from a snapshot."""
+        for agent_id in {**self._places, **dict.fromkeys(self._state.seats.agents_of(self.node))}:
+            self._compare(agent_id)
+
+    def _compare(self, agent_id: str) -> None:
+        seats, place = self._state.seats, self._places.get(agent_id)
+        number = seats.held_by(agent_id, self.node)
+        seat = seats.find(agent_id)
+        waits = seat is not None and self.node in seat.candidates
+        if place is None:
+            if (waits or number is not None) and agent_id not in self._leaving:
+                self._soon(self._leave, agent_id, "its actor is not there any more")
+        elif place.is_entered:
+            if place.held is not None and place.held.number != number:
+                self._lose(place, place.held, "the hub has taken it")
+            elif place.held is None and number is not None:
+                self._take_found(place)
+            elif place.held is None and not waits:
+                self._soon(self._wait_again, place)
 
     def _drop(self, crew: Crew) -> bool:
         if crew.place is None or self._places.get(crew.agent.id) is not crew.place:
@@ -144,8 +174,10 @@ class Seating:
             if event.agent_id not in self._leaving:  # it waited for it, and has left before it came
                 self._soon(self._leave, event.agent_id, "its actor is not there any more")
             return
-        agent = place.crew.agent
-        place.held = held = HeldSeat(agent.id, event.seat, event.epoch, event.seq)
+        self._take(place, HeldSeat(place.crew.agent.id, event.seat, event.epoch, event.seq))
+
+    def _take(self, place: Place, held: HeldSeat) -> None:
+        agent, place.held = place.crew.agent, held
         place.core = SeatedCore.of(self._core, self._state.seats, held)
         place.crew.inbox.read_as(Agent(place.core, self._state, agent.id, agent.name))
         if place.is_entered:
@@ -158,8 +190,16 @@ class Seating:
             self.on_free(agent_id)
         if place is None or place.held is None or place.held.number != event.seat:
             return
-        place.held.lost = event.reason or "the hub has taken it"
-        place.held = None
+        self._lose(place, place.held, event.reason or "the hub has taken it")
+
+    def _take_found(self, place: Place) -> None:
+        """Take a seat that the node has already: no event comes that gives it."""
+        seat = self._state.seats.find(place.crew.agent.id)
+        if place.held is None and seat is not None and seat.node == self.node:
+            self._take(place, HeldSeat(seat.agent_id, seat.number, seat.epoch, self._core.next_seq - 1))
+
+    def _lose(self, place: Place, held: HeldSeat, reason: str) -> None:
+        held.lost, place.held = reason, None
         for member in place.crew.members:
             if member.life is not None:
                 member.life.cancel()
@@ -180,8 +220,10 @@ class Seating:
         for member in tuple(place.crew.members):
             await _until_ended(member)
         agent_id = place.crew.agent.id
-        if self._places.get(agent_id) is place:
+        if self._places.get(agent_id) is place and place.held is None:
             await self._asked(lambda: self._port.seat(agent_id, self.node), "asked for", agent_id)
+            if self._places.get(agent_id) is place:
+                self._take_found(place)
 
     async def _asked(self, ask: Callable[[], Coroutine[Any, Any, object]], what: str, agent_id: str) -> None:
         try:
@@ -189,10 +231,11 @@ class Seating:
         except (HubClosed, HubFailed):
             return
         except HubError as error:
-            _log.problem(f"a seat could not be {what}", error, node=self.node, agent=agent_id)
+            self._unsure[agent_id] = None
+            _log.problem(f"a seat could not be {what}; this is tried again", error, node=self.node, agent=agent_id)
 
     def _soon(self, function: Callable[..., Coroutine[Any, Any, object]], *args: object) -> None:
-        if self._start_soon is not None and self._core.is_open:
+        if self._start_soon is not None and not self._core.is_stopped:
             self._start_soon(function, *args)
 
 

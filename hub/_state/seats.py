@@ -129,6 +129,10 @@ class Seats:
         """Return the nodes that have seats, or wait for some."""
         return tuple(self._by_node)
 
+    def agents_of(self, node: str) -> tuple[str, ...]:
+        """Return the agents whose seats a node has or waits for."""
+        return tuple(self._by_node.get(node, ()))
+
     def of(self, node: str) -> int:
         """Return how many seats a node has or waits for."""
         return len(self._by_node.get(node, ()))

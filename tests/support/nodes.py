@@ -15,9 +15,9 @@ from hubwire._actors.contexts import Around
 from hubwire._actors.nodes import NodeWatch, Renewing
 from hubwire._actors.registry import Actors
 from hubwire._actors.rules import SpawnSettings
-from hubwire._actors.seating import Seating
+from hubwire._actors.seating import Seating, SeatPort
 from hubwire._commands.seats import SeatCommands
-from hubwire.events import ActorUnseated
+from hubwire.events import ActorSeated, ActorUnseated
 
 
 class LocalSigns:
@@ -48,6 +48,11 @@ class DeafSeating(Seating):
     """The seats of a node that may be cut off: it does not learn then that it has lost them."""
 
     is_deaf = False
+    is_blind = False
+
+    def _seated(self, event: ActorSeated) -> None:
+        if not self.is_blind:
+            super()._seated(event)
 
     def _unseated(self, event: ActorUnseated) -> None:
         if not self.is_deaf:
@@ -75,15 +80,23 @@ def seats_of(hub: Hub) -> SeatCommands:
 
 
 @asynccontextmanager
-async def node_of(hub: Hub, name: str, signs: LocalSigns | None = None, *, silent_seconds: float = 5.0) -> Any:
+async def node_of(
+    hub: Hub,
+    name: str,
+    signs: LocalSigns | None = None,
+    *,
+    silent_seconds: float = 5.0,
+    port: SeatPort | None = None,
+) -> Any:
     """Run a node for the time of the block, and end it well."""
     parts = hub._parts
-    seating = DeafSeating(name, seats_of(hub), parts.core, parts.state)
-    actors = Actors(parts.core, parts.state, parts.asks, hub.acting_as, parts.clock, parts.abandoned, 2.0, seating)
+    seating = DeafSeating(name, seats_of(hub) if port is None else port, parts.core, parts.state)
+    actors = Actors(parts.core, parts.state, parts.asks, hub.acting_as, parts.clock, parts.abandoned, 2.0)
+    actors.seat_by(seating)
     async with anyio.create_task_group() as tasks:
         actors.start(tasks, parts.core.next_seq, Around())
         if signs is not None:
-            tasks.start_soon(Renewing(name, signs, parts.clock, silent_seconds).run)
+            tasks.start_soon(Renewing(name, signs, parts.clock, silent_seconds, look_again=seating.look_again).run)
         node = Node(name, actors, seating, tasks.cancel_scope)
         try:
             yield node
