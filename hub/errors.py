@@ -63,6 +63,7 @@ __all__ = (
     "ProofInvalid",
     "QuotaExceeded",
     "RetryLater",
+    "SeatLost",
     "SignatureInvalid",
     "SigningFailed",
     "StoreError",
@@ -168,6 +169,19 @@ class TaskNotCompleted(CommandRejected):
         super().__init__(message)
         self.how = how
         self.reason = reason
+
+
+class SeatLost(CommandRejected):
+    """The actor of an agent runs on another node now, so what this one does by its earlier ``seat`` has no effect.
+
+    Of several nodes that run the agents of one hub, one has the seat of an agent: a node that was silent for too long
+    loses it. What the actor had in hand comes again where it is seated: let the work end here.
+    """
+
+    def __init__(self, message: str, *, agent_id: str = "", seat: int = 0) -> None:
+        super().__init__(message)
+        self.agent_id = agent_id
+        self.seat = seat
 
 
 class AskCycle(CommandRejected):

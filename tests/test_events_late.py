@@ -42,6 +42,9 @@ from hubwire.stores import MemoryStore
 from hubwire.testing import Recorder, history
 from support import AT
 
+OF_THE_STATE = {"followers", "seats"}
+"""Modules of kinds that a state machine decides: no program emits them."""
+
 KINDS = [kind for kinds in LATE.values() for kind in kinds]
 
 
@@ -62,7 +65,7 @@ def test_the_table_of_late_kinds_is_true() -> None:
         for kind, name in kinds.items():
             cls: Any = getattr(hubwire.events, name)
             assert (cls.kind, cls.__module__) == (kind, f"hubwire.events.{module}")
-            assert cls.command == ("hub.connect()" if module == "followers" else None)
+            assert (cls.command is None) == (module not in OF_THE_STATE)
             assert kind_class(kind) is cls
     assert set(LATE_NAMES) <= set(hubwire.events.__all__) <= set(dir(hubwire.events))
 
@@ -73,10 +76,10 @@ def test_an_event_that_is_read_finds_its_class(kind: str) -> None:
     cls: Any = kind_class(kind)
     texts = dict.fromkeys(("tool", "hook", "error_type", "skill", "dimension", "action", "fact_id", "peer_id"), "x")
     texts |= dict.fromkeys(("fact_entity", "fact_relation", "token_id", "manifest_id", "key_id", "direction"), "x")
-    texts |= {"from_algorithm": "x", "to_algorithm": "x", "runtime": "x"}
+    texts |= {"from_algorithm": "x", "to_algorithm": "x", "runtime": "x", "node": "x"}
     texts |= {"follower_id": "x", "name": "x", "digest": "x"}
     fields = {name: value for name, value in texts.items() if hasattr(cls, name)}
-    numbers = {name: 5 for name in ("skew_ms", "count", "number") if hasattr(cls, name)}
+    numbers = {name: 5 for name in ("skew_ms", "count", "number", "seat") if hasattr(cls, name)}
     made = stamped(cls(**fields, **numbers))
     body = codec.encode(made)
     program = (

@@ -14,6 +14,7 @@ import pytest
 from anyio import wait_all_tasks_blocked
 
 from hubwire import ApprovalPolicy, Hub, InboxOverflow, InboxRule, Passport, Resume, Turn
+from hubwire._commands.seats import SeatCommands
 from hubwire._journal.entries import decode_entry, encode_entry
 from hubwire._state import State
 from hubwire.approvals import ChallengeKind, FunctionApprover, RiskLevel
@@ -230,6 +231,13 @@ async def history() -> list[Event]:
         counted = await hub.channels.open([planner, counter.agent])
         await counted.post(planner, 1)
         await recorder.wait_for("turn.ended")
+        seats = SeatCommands(hub._parts.core, hub._parts.state)
+        for node in ("one", "two", "three"):
+            await seats.seat(planner.id, node)
+            await seats.seat(clerk.id, node)
+        await seats.unseat(planner.id, "moved")
+        await seats.leave(clerk.id, "two", "not wanted any more")
+        await seats.gone("one", "silent")
         # A hub with a journal writes it, and a crash can leave it without what is to follow.
         followers, core = hub._parts.state.followers, hub._parts.core
         for session in ("first", "second", "third"):
@@ -264,7 +272,7 @@ async def test_a_restored_state_goes_on_the_same() -> None:
         assert vars_of(restored) == vars_of(state)
 
 
-INDEXES = frozenset({"_by_capability", "_by_agent", "_children", "_timed", "closing", "leaving"})
+INDEXES = frozenset({"_by_capability", "_by_agent", "_by_node", "_children", "_timed", "closing", "leaving"})
 """What follows from the entries, and has no order of its own: nothing goes by it."""
 
 PLANS = frozenset({"_looks"})

@@ -32,7 +32,7 @@ from .states import kind_of
 from .turn import Turn
 from .visibility import Visibility
 
-__all__ = ("Services", "TurnHandler")
+__all__ = ("Seat", "Services", "TurnHandler")
 
 _log = OwnLog("hub")
 
@@ -72,22 +72,44 @@ class Services(Value):
     """Returns the moment at which an ``on_stop`` that is called now is cancelled, in ``anyio.current_time()``."""
 
 
+@attrs.frozen(eq=False, repr=False)
+class Seat(Value):
+    """The seat by which an actor runs, where it could run on other nodes, too."""
+
+    core: Core
+    """The hub as the seat has it."""
+    since_seq: int
+    """Of the event by which it was given."""
+
+    def is_earlier(self, event: Event) -> bool:
+        """Tell whether an event is from before the seat was given: another node may have ended by it."""
+        return event.seq < self.since_seq
+
+
 class TurnHandler:
     """Has one actor handle the envelopes of its agent."""
 
     def __init__(
-        self, services: Services, agent: Agent, actor: Any, handling: Handling, *, stop: Callable[[], None]
+        self,
+        services: Services,
+        agent: Agent,
+        actor: Any,
+        handling: Handling,
+        seat: Seat | None = None,
+        *,
+        stop: Callable[[], None],
     ) -> None:
         self.handled: int = 0
         """How many envelopes were handled to the end."""
         self.failed: int = 0
         """How many turns have failed."""
         self._services = services
-        self._core: Core = services.core
+        self._core: Core = services.core if seat is None else seat.core
+        self._is_recovered: Callable[[Event], bool] = services.is_recovered if seat is None else seat.is_earlier
         self._inboxes = services.state.inboxes
         self._asks: Asks = services.asks
         self._hub = services.acting_as(agent)
-        self._own_core = services.core.as_one(agent.id)
+        self._own_core = self._core.as_one(agent.id)
         self._agent = Agent(self._own_core, services.state, agent.id, agent.name)
         self._actor = actor
         self._name = f"on_envelope of actor {agent.name!r}"
@@ -134,7 +156,7 @@ class TurnHandler:
             )
             started = self._core.announce([begun])
             try:
-                if started and self._services.is_recovered(envelope):
+                if started and self._is_recovered(envelope):
                     # It may have ended the process before, faster than the journal: now the beginning is kept first.
                     await self._core.until_committed(started[0].seq)
                 call, commit, error = await self._call(turn_id, delivery, on_envelope)
@@ -183,7 +205,7 @@ class TurnHandler:
         )
         workload = self._asks.workload
         error: Exception | None = None
-        call = TurnCall(self._core, self._agent.id, envelope, self._asks.of_question(envelope), turn_id)
+        call = TurnCall(services.core, self._agent.id, envelope, self._asks.of_question(envelope), turn_id)
         workload.begin(call)
         try:
             with call:

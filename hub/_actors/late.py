@@ -15,6 +15,7 @@ from .rules import ActorStatistics
 
 if TYPE_CHECKING:
     from .registry import Actors
+    from .seating import Seating
 
 __all__ = ("LateActors",)
 
@@ -29,7 +30,12 @@ class LateActors(Late["Actors"]):
         """Where actors run; None while the hub takes none."""
         self._first_seq = 0
         self._around = Around()
+        self._seating: Seating | None = None
         core.at_end(self._end)
+
+    def seat_by(self, seating: Seating) -> None:
+        """Run actors while this node has the seats of their agents: before the first one is spawned."""
+        self._seating = seating
 
     def start(self, tasks: TaskGroup) -> None:
         """Take actors from now on, and run them in this group of tasks."""
@@ -37,6 +43,8 @@ class LateActors(Late["Actors"]):
         self._around = Around()  # of the hub itself, which may be run in a turn of another hub
 
     def _started(self, actors: Actors) -> Actors:
+        if self._seating is not None:
+            actors.seat_by(self._seating)
         if self._tasks is not None:
             actors.start(self._tasks, self._first_seq, self._around)
         return actors

@@ -13,10 +13,10 @@ import anyio
 
 from .._commands.agents import Agent
 from .._commands.inboxes import Delivery, Inbox
-from ..errors import HubClosed, HubFailed
+from ..errors import HubClosed, HubFailed, SeatLost
 from .calls import LifeCall
 from .contexts import Around
-from .handling import Services, TurnHandler
+from .handling import Seat, Services, TurnHandler
 from .rules import Handling
 from .shared_inbox import SharedInbox
 from .states import kind_of
@@ -47,7 +47,15 @@ _MOVES = {
 class Life:
     """One life of an actor: ``on_start``, envelopes, ``on_stop``. No exception of its code comes out of it."""
 
-    def __init__(self, services: Services, agent: Agent, inbox: SharedInbox, handling: Handling) -> None:
+    def __init__(
+        self,
+        services: Services,
+        agent: Agent,
+        inbox: SharedInbox,
+        handling: Handling,
+        seat: Seat | None = None,
+    ) -> None:
+        """``seat``: by which the actor runs, where it could run on other nodes, too."""
         self.phase: LifePhase = LifePhase.STARTING
         self.has_started: bool = False
         """Whether ``on_start`` has returned."""
@@ -61,6 +69,7 @@ class Life:
         self._agent = agent
         self._inbox = inbox
         self._handling = handling
+        self._seat = seat
         self._moved = anyio.Event()
         self._is_draining = False
         self._waiting: set[anyio.CancelScope] = set()
@@ -170,7 +179,7 @@ class Life:
         services = self._services
         if self._agent.id not in services.state.agents:
             return
-        self._handler = TurnHandler(services, self._agent, self._actor, self._handling, stop=self._drain)
+        self._handler = TurnHandler(services, self._agent, self._actor, self._handling, self._seat, stop=self._drain)
         workload, concurrency = services.asks.workload, self._handling.concurrency
         inbox = self._inbox.enter()
         workload.begin_reading(self._agent.id, concurrency)
@@ -194,7 +203,7 @@ class Life:
                         self._drain()  # in memory, the next envelope would come before the cancellation
                         self._scope.cancel()
                     await asyncio.sleep(0)  # in memory there is no other wait: other tasks run between two turns
-        except (HubClosed, HubFailed):
+        except (HubClosed, HubFailed, SeatLost):
             self.cancel()
         except Exception as error:  # noqa: BLE001 - what the actor left behind could not be put: that is a crash, too
             self.error = self.error or error

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextvars import Context
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 import attrs
 
 from .._commands.agents import Agent
+from .._commands.core import Core
+from ..late_types import late_type
 from ..ports import Clock
 from .life import Life, LifePhase
 from .rules import ActorStatistics, Restart
 from .shared_inbox import SharedInbox
 
-__all__ = ("Crew", "Keeper", "Member", "until_drained")
+if TYPE_CHECKING:
+    from .._commands.seats import HeldSeat  # imported with the first node
+else:
+    HeldSeat = late_type("hubwire._commands.seats", "HeldSeat")
+
+__all__ = ("Crew", "Keeper", "Member", "Place", "until_drained")
 
 
 class Keeper(Protocol):
@@ -31,6 +38,21 @@ class Keeper(Protocol):
 
     async def start_life(self, member: Member) -> Life:
         """Start a life; return when the actor reads its inbox, or has crashed before."""
+
+
+class Place(Protocol):
+    """The seat of the agent of some actors, as they need it."""
+
+    @property
+    def may_run(self) -> bool:
+        """Whether their node has it."""
+
+    @property
+    def held(self) -> HeldSeat | None: ...
+
+    @property
+    def core(self) -> Core | None:
+        """The hub as the seat has it."""
 
 
 @attrs.define(eq=False, repr=False, kw_only=True)
@@ -83,8 +105,11 @@ class Member:
             self.supervisor.mark_stopped(self, "its group was started again, and it is temporary")
 
     async def start_again(self) -> None:
-        """Start the actor, if it is neither running nor stopped for good; return when it reads its inbox or failed."""
-        if self.reason is None and self.life is None:
+        """Start the actor, if it is neither running nor stopped for good; return when it reads its inbox or failed.
+
+        While another node has the seat of its agent, it is not started: it is when the seat comes.
+        """
+        if self.reason is None and self.life is None and self.crew.may_run:
             await self.supervisor.start_life(self)
 
     def statistics(self) -> ActorStatistics:
@@ -109,6 +134,12 @@ class Crew:
     inbox: SharedInbox
     members: list[Member] = attrs.field(factory=list)
     links: set[Crew] = attrs.field(factory=set)
+    place: Place | None = None
+    """What they wait for before they run: the seat of the agent; None where its actor can run nowhere else."""
+
+    @property
+    def may_run(self) -> bool:
+        return self.place is None or self.place.may_run
 
     @property
     def is_stopped(self) -> bool:

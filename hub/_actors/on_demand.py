@@ -119,8 +119,11 @@ class Surroundings(Protocol):
 
     async def start_crew(
         self, agent: Agent, make: Callable[[], Any], handling: Handling, settings: SpawnSettings, on_wait: Any
-    ) -> Crew:
-        """Start the actor of an agent; raise what it crashes with before it reads its inbox."""
+    ) -> Crew | None:
+        """Start the actor of an agent; raise what it crashes with before it reads its inbox.
+
+        Returns None if another node has the agent's seat.
+        """
 
     def reopen(self, agent_id: str) -> None:
         """Let the agent be asked again, although its last actor was stopped with its group."""
@@ -279,6 +282,8 @@ class OnDemand:
             if not self._is_stopped:
                 await self._give_back(agent.id, error)
             return
+        if crew is None:
+            return  # another node has its seat now
         self._active[agent.id] = crew
         if self._is_stopped:  # it was stopped while the actor was being made
             self._around.start_soon(crew.stop, self._around.clock)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextvars import Context
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import anyio
@@ -21,6 +21,7 @@ from .._state import State
 from ..context import EMPTY
 from ..errors import CommandRejected, HubClosed
 from ..events import Event
+from ..late_types import late_type
 from ..ports import Clock
 from .actor import maker_of
 from .asks import Asks
@@ -28,13 +29,18 @@ from .contexts import Around
 from .demands import Demands
 from .draining import Drained, Draining
 from .handles import ActorHandle, Group
-from .handling import Services
+from .handling import Seat, Services
 from .life import Life, LifePhase
 from .members import Crew, Member
 from .on_demand import OnDemand, rule_of
 from .rules import REGISTRATION, ActorStatistics, GroupRules, Handling, SpawnSettings, name_of
 from .shared_inbox import SharedInbox
 from .supervision import Supervisor
+
+if TYPE_CHECKING:
+    from .seating import Seating  # imported with the first node
+else:
+    Seating = late_type("hubwire._actors.seating", "Seating")
 
 __all__ = ("Actors",)
 
@@ -81,12 +87,19 @@ class Actors:
         self._lost_more = 0
         self._draining = Draining(core, state.inboxes, clock)
         self._demands = Demands(core, state, self)
+        self._seating: Seating | None = None
+        """Where several nodes run the actors of the hub, the seats of this one."""
         self._deadline = math.inf
         self._is_open = False
         self._first_seq = 0
         self._tasks: TaskGroup | None = None
         self._around = Around()
         core.at_end(self._end)
+
+    def seat_by(self, seating: Seating) -> None:
+        """Run actors while this node has the seats of their agents, from the start on: before it, and once."""
+        self._seating = seating
+        seating.on_free = self._demands.look_at
 
     def start(self, tasks: TaskGroup, first_seq: int, around: Around) -> None:
         """Take actors from now on, and run them in this group of tasks; what is below ``first_seq`` is recovered.
@@ -97,6 +110,8 @@ class Actors:
         self._around = around
         self._first_seq = first_seq
         self._is_open = True
+        if self._seating is not None:
+            self._seating.start(self.start_soon)
 
     def supervise(self, name: str, rules: GroupRules, above: Supervisor | None = None) -> Group:
         """Make a group, or return the one of this name with these rules. The name of a stopped one is free again."""
@@ -141,8 +156,7 @@ class Actors:
             supervisor = self._group_of_one(self._group_name(agent))
         crew = self._by_agent[agent.id] = Crew(agent, SharedInbox(agent))
         self._asks.open(agent.id)
-        new_life = partial(Life, self._services, agent, crew.inbox, handling)
-        await self._start(crew, supervisor, make, settings, new_life)
+        await self._start(crew, supervisor, make, settings, handling)
         return ActorHandle(crew, self)
 
     def spawn_on_demand(
@@ -166,20 +180,21 @@ class Actors:
         handling: Handling,
         settings: SpawnSettings,
         on_wait: Callable[[], None],
-    ) -> Crew:
-        """Start the actor of an agent for which envelopes wait."""
+    ) -> Crew | None:
+        """Start the actor of an agent for which envelopes wait; None if another node has its seat."""
         supervisor = self._group_of_one(self._group_name(agent))
         crew = self._by_agent[agent.id] = Crew(agent, SharedInbox(agent))
         crew.inbox.on_wait = on_wait
         self._asks.open(agent.id)
-        await self._start(crew, supervisor, make, settings, partial(Life, self._services, agent, crew.inbox, handling))
-        return crew
+        is_here = await self._start(crew, supervisor, make, settings, handling, waits=False)
+        return crew if is_here else None
 
     def new_context(self) -> Context:
         return self._around.context()
 
     def has_actor(self, agent_id: str) -> bool:
-        return agent_id in self._by_agent
+        """Tell whether an agent has an actor, here or on another node."""
+        return agent_id in self._by_agent or (self._seating is not None and self._seating.is_elsewhere(agent_id))
 
     def reopen(self, agent_id: str) -> None:
         self._asks.open(agent_id)
@@ -193,10 +208,16 @@ class Actors:
         supervisor: Supervisor,
         make: Callable[[], Any],
         settings: SpawnSettings,
-        new_life: Callable[[], Life],
-    ) -> None:
-        """Start the actors of an agent, one after the other; if one fails to, none is left."""
+        handling: Handling,
+        *,
+        waits: bool = True,
+    ) -> bool:
+        """Start the actors of an agent, one after the other; if one fails to, none is left.
+
+        If another node has the agent's seat, they wait for it; False: they do not, and none is left.
+        """
         context = self.new_context()
+        new_life = partial(_new_life, self._services, crew, handling)
         crew.members = [
             Member(
                 supervisor=supervisor,
@@ -212,6 +233,16 @@ class Actors:
         ]
         begun = 0
         try:
+            if self._seating is None:
+                await self._take_seat(crew.agent)
+            elif not await self._seating.enter(crew, waits=waits):
+                if not waits:
+                    del crew.members[:]
+                    self._release(crew)
+                    return False
+                for member in crew.members:
+                    supervisor.take(member)
+                return True
             for member in tuple(crew.members):
                 begun += 1
                 await supervisor.start(member)
@@ -225,6 +256,15 @@ class Actors:
             elif self._is_open:
                 self.start_soon(crew.stop, self.clock)
             raise
+        return True
+
+    async def _take_seat(self, agent: Agent) -> None:
+        """Without other nodes, no seat is asked for; one that is left from a time with them is taken back."""
+        seats = self._services.state.seats
+        while seats.is_taken(agent.id):
+            from .._commands.seats import SeatCommands  # noqa: PLC0415 - most hubs have no nodes
+
+            await SeatCommands(self._core, self._services.state).unseat(agent.id, "its actor was spawned by the hub")
 
     async def _agent(self, name: str, actor: Any, settings: SpawnSettings, agents: AgentCommands) -> Agent:
         """Return the agent of this name; register it, if it is not, as the settings or the actor say."""
@@ -294,6 +334,8 @@ class Actors:
             if not other.is_stopped:
                 self.start_soon(other.stop, self.clock)
         crew.links.clear()
+        if self._seating is not None and self._is_open:
+            self._seating.leave(crew, "its actor has stopped")
         if self._is_open:
             self._demands.look_at(crew.agent.id)
         return True
@@ -349,6 +391,9 @@ class Actors:
                 for life in lives:
                     await life.until(LifePhase.ENDED)
                 await anyio.lowlevel.checkpoint()  # what they were is reported now
+        if self._seating is not None:
+            with anyio.move_on_at(at_last):
+                await self._seating.leave_all("its node was closed")
 
     def _end(self) -> None:
         """The hub is over: release all tasks that wait for an actor."""
@@ -399,6 +444,13 @@ class Actors:
     def _check_open(self) -> None:
         if not self._is_open:
             raise HubClosed("the hub is not running, or closing, and takes no actors; use it inside 'async with hub:'")
+
+
+def _new_life(services: Services, crew: Crew, handling: Handling) -> Life:
+    place, seat = crew.place, None
+    if place is not None and place.held is not None and place.core is not None:
+        seat = Seat(place.core, place.held.since_seq)
+    return Life(services, crew.agent, crew.inbox, handling, seat)
 
 
 def _stopped(supervisor: Supervisor) -> CommandRejected:

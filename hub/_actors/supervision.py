@@ -122,6 +122,10 @@ class Supervisor:
             return
         raise life.error or CommandRejected(f"actor {member.agent.name!r} was stopped before it had started")
 
+    def take(self, member: Member) -> None:
+        """Take an actor that is started later, by its :meth:`~.members.Member.start_again`."""
+        self._add(member)
+
     def _add(self, child: Child) -> None:
         if not self._children:
             if self.above is None:

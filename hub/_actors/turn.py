@@ -87,6 +87,25 @@ class Turn(Shown, Generic[HubT_co]):
         return Channel(self._core, self._state, self.envelope.channel_id or "")
 
     @property
+    def fence(self) -> tuple[int, int]:
+        """Two numbers for what the turn does outside of the hub: no later turn of the agent has a smaller pair.
+
+        A tool that remembers the largest pair that it was called with, for the agent, refuses a smaller one: it comes
+        from a program that was taken for dead, and goes on. They are the epoch of the hub's journal and the number of
+        the actor's seat, 0 where all actors run beside the hub; in memory, ``(0, 0)``.
+        """
+        return self._core.fence
+
+    @property
+    def seat_lost(self) -> str | None:
+        """Why the actor does not run on this node any more, which is why the turn was cancelled; None while it does.
+
+        What the turn still does through the hub raises :class:`~hubwire.errors.SeatLost`, and its envelope comes again
+        where the actor is seated.
+        """
+        return self._core.seat_lost
+
+    @property
     def envelope(self) -> EnvelopePosted:
         return self.delivery.event
 

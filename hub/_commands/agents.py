@@ -201,6 +201,12 @@ class Agent(Shown):
         return None if kept is None else kept.value
 
     @property
+    def node(self) -> str | None:
+        """The node that has the seat of its actor; None if none has, as where all actors run beside the hub."""
+        seat = self._state.seats.find(self._entry.agent_id)
+        return None if seat is None else seat.node
+
+    @property
     def invitations(self) -> Sequence[str]:
         """The ids of the channels to which it is invited and has not answered: see :meth:`Channel.accept`."""
         entries = self._state.channels.of(self.id)

@@ -159,6 +159,16 @@ class Core:
         """Return a block, without ``await``, in which the agents are known that the next command registers first."""
         return _NONE_COME if self.coming is None else self.coming.known()
 
+    @property
+    def fence(self) -> tuple[int, int]:
+        """The epoch of the journal, 0 in memory, and the number of the actor's seat, 0 without one."""
+        return (0 if self._journal is None else self._journal.epoch, 0)
+
+    @property
+    def seat_lost(self) -> str | None:
+        """Why the actor has its seat no more; None while it has it, and without one."""
+        return None
+
     # -- the life of the hub --
 
     @property

@@ -31,6 +31,7 @@ from .inboxes import Inboxes
 from .membership import Membership
 from .memories import Memories
 from .quotas import Quotas
+from .seats import Seats
 from .subscriptions import Subscriptions
 from .tasks import Tasks
 from .timers import TimerTable
@@ -141,6 +142,7 @@ class State:
         self.quotas: Quotas = Quotas()
         self.turns: Turns = Turns(watch)
         self.actor_states: ActorStates = ActorStates(self.agents)
+        self.seats: Seats = Seats(self.agents, self.inboxes, self.turns)
         self.commits: Commits = Commits()
         self.tasks: Tasks = Tasks(self.agents, self.channels)
         self.timers: TimerTable = TimerTable(self.agents, self.channels, self.tasks)
@@ -156,7 +158,7 @@ class State:
             *(each for each in self.machines.values() if isinstance(each, Timed)),
         )
         """The machines with deadlines, in the order in which they decide what is due."""
-        self._by_kind: _ByKind = _ByKind(self.followers.late_appliers())
+        self._by_kind: _ByKind = _ByKind({**self.followers.late_appliers(), **self.seats.late_appliers()})
         """What applies the events of a kind, and whose next deadline they may bring forward."""
         self._index_kinds()
 
@@ -179,6 +181,7 @@ class State:
             "approvals": self.approvals,
             "subscriptions": self.subscriptions,
             "followers": self.followers,
+            "seats": self.seats,
         }
 
     def _index_kinds(self) -> None:
@@ -194,7 +197,8 @@ class State:
 
     def repair(self) -> list[Event]:
         """Decide, after a replay, what becomes of what a crash interrupted: half a command, turns, approvals."""
-        return [*self.endings.repair(), *self.turns.repair(self.inboxes.interrupted), *self.approvals.repair()]
+        turns = self.turns.repair(self.inboxes.interrupted, goes_on=self.seats.is_taken)
+        return [*self.endings.repair(), *turns, *self.approvals.repair()]
 
     def apply(self, event: Event) -> None:
         """Make the changes that the event stands for."""

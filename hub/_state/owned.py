@@ -71,6 +71,10 @@ class Owned(Generic[K, E]):
         """Return the ids of the entries with this value in this field: a view, which changes with them."""
         return self._groups[field].get(value, ())
 
+    def values_of(self, field: str) -> list[Hashable]:
+        """Return the values of this field that entries have."""
+        return list(self._groups[field])
+
     def oldest(self, field: str) -> list[E]:
         """Return the oldest entry of each group of this field."""
         return [self._by_id[next(iter(ids))] for ids in self._groups[field].values()]

@@ -7,7 +7,7 @@ ends are in that record, if there are any, and are not waited for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import attrs
@@ -41,6 +41,9 @@ from .owned import Owned
 __all__ = ("OpenTurn", "Turns", "WatchLimits")
 
 _FAMILIES = ("turn", "model", "tool")
+
+Interrupted = Callable[[str, str], Sequence[Event]]
+"""Decides, by agent and envelope, what becomes of an envelope whose turn came to no end."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -198,19 +201,31 @@ class Turns:
     def _late(self, family: str) -> str:
         return f"its end has not come within {self._seconds_max[family]:g} s"
 
-    def repair(self, interrupted: Callable[[str, str], Sequence[Event]] = lambda *_: ()) -> list[Event]:
+    def repair(
+        self, interrupted: Interrupted = lambda *_: (), *, goes_on: Callable[[str], bool] = lambda _: False
+    ) -> list[Event]:
         """Decide, after a replay, that no end will come: the agents that were at work stopped with the hub.
 
-        ``interrupted`` decides what becomes of the envelope that an agent had in its hands.
+        ``interrupted`` decides what becomes of the envelope that an agent had in its hands. ``goes_on`` tells of which
+        agents the actors run elsewhere, and did not stop: what they are at is left open.
         """
-        events: list[Event] = []
-        counted: set[tuple[str, str]] = set()
-        for entry in self._open:
-            events.append(_abandoned(entry, "the hub was restarted"))
-            if entry.envelope_id and entry.agent_id and (at := (entry.agent_id, entry.envelope_id)) not in counted:
-                counted.add(at)
-                events += interrupted(*at)
-        return events
+        elsewhere = {each for each in self._open.values_of("agent_id") if type(each) is str and goes_on(each)}
+        going_on = {seq for agent_id in elsewhere for seq in self._in_envelopes(agent_id)}
+        ended = [entry for entry in self._open if entry.seq not in going_on]
+        return _ended_all(ended, "the hub was restarted", interrupted)
+
+    def interrupted(self, agent_id: str, reason: str, interrupted: Interrupted = lambda *_: ()) -> list[Event]:
+        """Decide that the turns in which an agent's actor handles envelopes, and all that is called in them, are over.
+
+        ``interrupted`` decides what becomes of these envelopes: by default they stay as they are.
+        """
+        return _ended_all([self._open[seq] for seq in self._in_envelopes(agent_id)], reason, interrupted)
+
+    def _in_envelopes(self, agent_id: str) -> list[int]:
+        """Return which are turns of an agent that handle envelopes, and what is called in these."""
+        seqs = [*self._open.ids("agent_id", agent_id)]
+        turns = {self._open[seq].id for seq in seqs if self._open[seq].envelope_id}
+        return [seq for seq in seqs if self._open[seq].turn_id in turns or self._open[seq].envelope_id]
 
     def _begun(
         self,
@@ -290,6 +305,17 @@ class Turns:
 
     def _tool_ended(self, event: ToolCompleted | ToolFailed | ToolAbandoned) -> None:
         self._ended("tool", event.call_id, event)
+
+
+def _ended_all(entries: Iterable[OpenTurn], reason: str, interrupted: Interrupted) -> list[Event]:
+    events: list[Event] = []
+    counted: set[tuple[str, str]] = set()
+    for entry in entries:
+        events.append(_abandoned(entry, reason))
+        if entry.envelope_id and entry.agent_id and (at := (entry.agent_id, entry.envelope_id)) not in counted:
+            counted.add(at)
+            events += interrupted(*at)
+    return events
 
 
 def _abandoned(entry: OpenTurn, reason: str) -> Event:

@@ -150,6 +150,12 @@ if TYPE_CHECKING:
         RecordingCovered as RecordingCovered,
         RecordingDropped as RecordingDropped,
     )
+    from .seats import (
+        ActorQueued as ActorQueued,
+        ActorSeated as ActorSeated,
+        ActorUnseated as ActorUnseated,
+        ActorWithdrawn as ActorWithdrawn,
+    )
     from .skills import (
         SkillAuthored as SkillAuthored,
         SkillRated as SkillRated,
@@ -167,9 +173,13 @@ else:
 
 __all__ = (
     "ActorCrashed",
+    "ActorQueued",
+    "ActorSeated",
     "ActorStarted",
     "ActorStateSet",
     "ActorStopped",
+    "ActorUnseated",
+    "ActorWithdrawn",
     "AdminActed",
     "AgentObserved",
     "AgentRegistered",

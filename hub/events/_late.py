@@ -40,6 +40,12 @@ LATE: Mapping[str, Mapping[str, str]] = {
         "recording.covered": "RecordingCovered",
         "recording.dropped": "RecordingDropped",
     },
+    "seats": {
+        "actor.queued": "ActorQueued",
+        "actor.seated": "ActorSeated",
+        "actor.unseated": "ActorUnseated",
+        "actor.withdrawn": "ActorWithdrawn",
+    },
     "skills": {"skill.authored": "SkillAuthored", "skill.rated": "SkillRated", "skill.used": "SkillUsed"},
 }
 """By the module of this package that declares them, the kinds and the names of their classes."""
