@@ -18,6 +18,7 @@ _MODULES = (
     "compressed",
     "durability",
     "file",
+    "followed",
     "jetstream",
     "measured",
     "memory",
