@@ -366,6 +366,28 @@ async def test_a_lead_that_is_cancelled_while_it_opens_leaves_the_hub_following(
         assert len(follower.agents.list()) == 1
 
 
+async def test_leads_that_are_cancelled_leave_nothing(history: MemoryHistory) -> None:
+    """At once, and at each step of the way; one follower is left, and its end is a good one."""
+    journal = Journal(history)
+    hub = Hub(journal=journal)
+    async with hub_on(history) as leader:
+        await hub.follow()
+        journal.gate.close()
+        for turns in range(8):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(hub.lead)
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                tasks.cancel_scope.cancel()
+            await until(lambda: history.followers == 1)
+            await leader.emit(said())
+            await caught_up(hub, leader)
+        assert hub.is_following
+        await hub.aclose()
+        assert await hub.finished() is None
+    assert history.followers == 0
+
+
 async def test_a_lead_that_is_cancelled_later_ends_the_hub(history: MemoryHistory) -> None:
     entered, gate = anyio.Event(), Gate(is_open=False)
 
