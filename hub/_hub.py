@@ -64,8 +64,8 @@ if TYPE_CHECKING:
     from ._commands.dead_letters import DeadLetterCommands
     from ._delivery.letter import DeadLetterPolicy
     from ._feeds.handle import FeedHandle
-    from ._forwarding.connecting import Connection
     from ._foreign.arguments import Call
+    from ._forwarding.connecting import Connection
     from ._tenant import TenantHub  # imported with the first tenant
     from .approvals import ApprovalPolicy
     from .redaction import Redactor

@@ -17,6 +17,7 @@ from hubwire.context import scope
 from hubwire.errors import AccessDenied, CommandRejected, ForwardingFailed
 from hubwire.stores import MemoryStore
 from hubwire.testing import LocalLink, history
+from support import until
 from support.followers import Replica
 
 
@@ -27,8 +28,7 @@ async def two_hubs(link: LocalLink | None = None, **settings: Any) -> AsyncItera
     leader = Hub(**settings)
     leader.connect(link)
     async with leader, Replica(leader, link) as follower:
-        while not link._handlers:
-            await anyio.sleep(0)
+        await until(lambda: bool(link._handlers))
         yield leader, follower
 
 
@@ -97,7 +97,7 @@ async def test_a_command_whose_answers_are_lost_is_carried_out_once() -> None:
         assert kinds(leader).count("follower.commanded") == 1
         assert len(link.requests) == 5
         link.lose_answers = 2
-        with pytest.raises(CommandRejected, match="taken|already"):
+        with pytest.raises(CommandRejected, match=r"taken|already"):
             await follower.agents.register("ann")
 
 
@@ -153,8 +153,7 @@ async def test_the_next_hub_that_leads_knows_what_came_of_a_command(name: str) -
                 results.append(await CALLS[name](follower, team))
 
             tasks.start_soon(call)
-            while "follower.commanded" not in kinds(leader)[before:]:
-                await anyio.sleep(0.005)
+            await until(lambda: "follower.commanded" in kinds(leader)[before:])
             await leader._parts.pipeline.until_committed(leader._parts.pipeline.ring.applied.value - 1)
             wanted = kinds(leader)[before:]
             await leader.abort()
@@ -162,8 +161,7 @@ async def test_the_next_hub_that_leads_knows_what_came_of_a_command(name: str) -
             async with Hub(store) as second:
                 second.connect(link)
                 await replica.follow(second)
-                while not results:
-                    await anyio.sleep(0.005)
+                await until(lambda: bool(results))
                 again = [kind for kind in kinds(second) if kind == "follower.commanded"]
                 assert not again
                 assert wanted.count("follower.commanded") == 1
@@ -388,7 +386,7 @@ async def test_the_error_says_that_none_answers_and_whether_it_may_have_happened
         replica = Replica(leader, link)
         replica.connection._faces.route._silent_seconds_max = 0.1
         async with replica as follower:
-            with pytest.raises(ForwardingFailed, match="no hub has answered for .*none has answered since") as error:
+            with pytest.raises(ForwardingFailed, match=r"no hub has answered for .*none has answered since") as error:
                 await follower.agents.register("ann")
             assert not error.value.may_have_happened
             leader.connect(link)
@@ -405,9 +403,7 @@ async def test_a_call_that_is_cancelled_is_cancelled_there_too() -> None:
         team = await team_of(follower)
         with anyio.move_on_after(0.05):
             await follower.ask(team.ann, team.bob, "why?", timeout=60)
-        while leader._parts.asks._by_key:
-            await anyio.sleep(0.005)
-        assert len(leader._parts.asks) == 0
+        await until(lambda: len(leader._parts.asks) == 0)
 
 
 async def test_a_call_that_takes_long_is_asked_for_again_and_the_answer_comes(monkeypatch: pytest.MonkeyPatch) -> None:

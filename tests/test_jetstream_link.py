@@ -15,6 +15,7 @@ from hubwire import Hub
 from hubwire.errors import ConfigurationError, EventTooLarge, ForwardingFailed
 from hubwire.stores.jetstream import JetStreamLink
 from hubwire.testing import history
+from support import until
 from support.followers import Replica
 from support.nats import Cluster, cluster_at, has_nats, own_cluster_at
 
@@ -55,24 +56,22 @@ async def test_commands_go_over_the_servers(server: Cluster) -> None:
 
 
 async def test_a_server_that_dies_costs_a_reconnection_and_no_command_twice(tmp_path: Path) -> None:
-    async with own_cluster_at(tmp_path, 1) as cluster:
-        async with two_hubs(cluster.url) as (leader, follower):
-            ann = await follower.agents.register("ann")
-            done: list[int] = []
+    async with own_cluster_at(tmp_path, 1) as cluster, two_hubs(cluster.url) as (leader, follower):
+        ann = await follower.agents.register("ann")
+        done: list[int] = []
 
-            async def emit() -> None:
-                for number in range(300):
-                    await ann.set_skill(str(number))
-                    done.append(number)
+        async def emit() -> None:
+            for number in range(300):
+                await ann.set_skill(str(number))
+                done.append(number)
 
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(emit)
-                while len(done) < 20:
-                    await anyio.sleep(0.005)
-                await anyio.to_thread.run_sync(cluster.kill, 0)
-                await anyio.to_thread.run_sync(cluster.start, 0)
-            skills = [event.skill for event in await history(leader) if event.kind == "agent.skill_set"]
-            assert skills == [str(number) for number in range(300)]
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(emit)
+            await until(lambda: len(done) >= 20)
+            await anyio.to_thread.run_sync(cluster.kill, 0)
+            await anyio.to_thread.run_sync(cluster.start, 0)
+        skills = [event.skill for event in await history(leader) if event.kind == "agent.skill_set"]
+        assert skills == [str(number) for number in range(300)]
 
 
 async def test_no_hub_that_serves_and_no_server_are_clear_errors(server: Cluster) -> None:

@@ -24,7 +24,7 @@ from .failures import decode_failure
 from .objects import Objects
 from .sessions import Session, Sessions
 from .values import Unreadable, decode, encode
-from .wire import VERSION, Reply, Request, read, read_part, write
+from .wire import VERSION, Reply, read, read_part, write
 
 __all__ = ("Route",)
 
@@ -103,7 +103,7 @@ class Route:
         try:
             value = read_part(reply.value)
             if reply.what == "done":
-                return await self._result(core, name, value, args, named, objects)
+                return await self._result(core, name, value, objects)
             error = decode_failure(value, objects)
         except Unreadable as error:
             raise self._failed(name, f"its answer cannot be read: {error}", may_have_happened=True) from error
@@ -203,9 +203,7 @@ class Route:
         if committed.value <= seq:
             await committed.wait_beyond(seq)
 
-    async def _result(
-        self, core: Core, name: str, value: Any, args: Sequence[Any], named: Mapping[str, Any], objects: Objects
-    ) -> Any:
+    async def _result(self, core: Core, name: str, value: Any, objects: Objects) -> Any:
         if type(value) is not dict or not ("is" in value or "kept" in value):
             raise Unreadable("it has no result")
         found = value["is"] if "is" in value else value["kept"]

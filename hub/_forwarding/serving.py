@@ -30,7 +30,7 @@ from .objects import Objects
 from .results import at
 from .table import COMMANDS
 from .values import Unreadable, decode, encode
-from .wire import VERSION, Reply, Request, read, read_part, write
+from .wire import VERSION, Request, read, read_part, write
 
 __all__ = ("Serving",)
 
@@ -79,6 +79,8 @@ class Serving:
         self._calls: OrderedDict[tuple[str, int], _Call] = OrderedDict()
         self._under_way = 0
         self._is_closing = False
+        self._over: anyio.Event | None = None
+        """Set when no call is under way any more, of a hub that is about to close."""
         self._self = {"host": socket.gethostname(), "pid": os.getpid()}
 
     # -- as a feed --
@@ -97,8 +99,9 @@ class Serving:
     async def finish(self) -> None:
         """Take no more calls, and let those that were taken come to their ends."""
         self._is_closing = True
-        while self._under_way:
-            await anyio.sleep(0.01)
+        if self._under_way:
+            self._over = anyio.Event()
+            await self._over.wait()
 
     # -- requests --
 
@@ -224,6 +227,8 @@ class Serving:
                 self._calls.pop(key, None)
                 call.reply = self._reply("again", why="the call was cancelled, or the hub ends")
             call.done.set()
+            if self._over is not None and not self._under_way:
+                self._over.set()
 
     async def _proved(self, mark: Mark) -> None:
         """Return when what was decided counts: it has committed, or no other hub has taken over before."""
