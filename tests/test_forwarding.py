@@ -21,6 +21,11 @@ from support import until
 from support.followers import Replica
 
 
+async def all_of(hub: Hub) -> list[Any]:
+    """All its events, of any kind."""
+    return list(await history(hub))
+
+
 @asynccontextmanager
 async def two_hubs(link: LocalLink | None = None, **settings: Any) -> AsyncIterator[tuple[Hub, Hub]]:
     """A hub that leads, and one that follows."""
@@ -183,7 +188,7 @@ async def test_the_next_hub_that_leads_knows_what_came_of_a_command(name: str) -
                 elif name == "timers.after":
                     assert second.timers.get(seen.id).entry.payload == {"n": 1}
                 elif name == "approvals.request":
-                    asked = [event for event in await history(second) if event.kind == "approval.requested"]
+                    asked = [event for event in await all_of(second) if event.kind == "approval.requested"]
                     assert [event.approval_id for event in asked] == [seen]
 
 
@@ -200,7 +205,7 @@ async def test_many_commands_side_by_side_are_carried_out_once_and_in_order() ->
         async with anyio.create_task_group() as tasks:
             for number in range(900):
                 tasks.start_soon(post, number)
-        seen = [event.content for event in await history(leader) if event.kind == "envelope.posted"]
+        seen = [event.content for event in await all_of(leader) if event.kind == "envelope.posted"]
         assert seen == ["hello", *sorted(posted, key=posted.__getitem__)]
         assert sorted(posted) == list(range(900))
         assert len(leader._parts.state.followers) >= 1

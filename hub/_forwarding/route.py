@@ -104,10 +104,10 @@ class Route:
             value = read_part(reply.value)
             if reply.what == "done":
                 return await self._result(core, name, value, objects)
-            error = decode_failure(value, objects)
+            failure = decode_failure(value, objects)
         except Unreadable as error:
             raise self._failed(name, f"its answer cannot be read: {error}", may_have_happened=True) from error
-        raise error
+        raise failure
 
     def _content(self, core: Core, name: str, on: Any, args: Sequence[Any], named: Mapping[str, Any]) -> bytes:
         around, acting = current(), core.acting

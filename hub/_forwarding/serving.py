@@ -8,6 +8,7 @@ import socket
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextvars import Context as ContextVars
+from functools import partial
 from typing import Any
 
 import anyio
@@ -210,7 +211,7 @@ class Serving:
             del self._calls[oldest]
         mark = Mark(*key, name, digest)
         # No context of the link's: what the command says of its own counts.
-        ContextVars().run(tasks.start_soon, self._run, call, mark, content, name=f"hubwire {name}")
+        ContextVars().run(partial(tasks.start_soon, self._run, call, mark, content, name=f"hubwire {name}"))
         return call
 
     async def _run(self, call: _Call, mark: Mark, content: bytes) -> None:
@@ -301,7 +302,7 @@ class Serving:
         return self._reply("refused", why=why[:2000])
 
     def _reply(self, what: str, *, value: Any = None, seq: int = -1, why: str = "") -> bytes:
-        content: Any = write(value)
+        content = write(value)
         about = {"v": VERSION, "what": what, "seq": seq, "why": why, **self._self}
         body = write(about)[:-1] + b',"value":' + content + b"}"
         if len(body) <= self._link.bytes_max:

@@ -57,7 +57,7 @@ class Reply:
     pid: int = 0
 
 
-_decoders = {Request: msgspec.json.Decoder(Request), Reply: msgspec.json.Decoder(Reply)}
+_decoders: dict[type, Any] = {Request: msgspec.json.Decoder(Request), Reply: msgspec.json.Decoder(Reply)}
 _encoder = msgspec.json.Encoder()
 
 

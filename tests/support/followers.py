@@ -94,7 +94,8 @@ class ForwardedHub:
         await self._replica.hub._parts.pipeline.ring.committed.wait_beyond(newest)
 
     async def __aexit__(self, *exc: object) -> None:
-        await self._end(self._leader.__aexit__(*exc))
+        leaving: Any = self._leader.__aexit__
+        await self._end(leaving(*exc))
 
     async def aclose(self) -> None:
         await self._end(self._leader.aclose())
