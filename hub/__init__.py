@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from ._delivery.stream import EventStream as EventStream
     from ._feeds.handle import FeedHandle as FeedHandle
     from ._feeds.states import FeedState as FeedState, FeedStatistics as FeedStatistics
+    from ._following import FollowingStatistics as FollowingStatistics
     from ._health import TenantStatistics as TenantStatistics
     from ._hub import Hub as Hub, HubHealth as HubHealth, HubStatistics as HubStatistics
     from ._journal.statistics import JournalStatistics as JournalStatistics
@@ -159,6 +160,7 @@ _NAMES = {
     "_delivery.stream": ("EventStream",),
     "_feeds.handle": ("FeedHandle",),
     "_feeds.states": ("FeedState", "FeedStatistics"),
+    "_following": ("FollowingStatistics",),
     "_health": ("TenantStatistics",),
     "_hub": ("Hub", "HubHealth", "HubStatistics"),
     "_journal.statistics": ("JournalStatistics",),

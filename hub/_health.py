@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from ._commands.validating import Validating
     from ._delivery.letter import DeadLetterStatistics  # imported with the first letter
     from ._feeds.states import FeedStatistics  # imported with the first feed
+    from ._following import Following, FollowingStatistics  # imported by a hub that follows
 else:
     DeadLetterStatistics = late_type("hubwire._delivery.letter", "DeadLetterStatistics")
     FeedStatistics = late_type("hubwire._feeds.states", "FeedStatistics")
+    FollowingStatistics = late_type("hubwire._following", "FollowingStatistics")
 
 __all__ = ("Health", "HubHealth", "HubStatistics", "TenantStatistics", "statistics_of_tenant")
 
@@ -111,6 +113,8 @@ class HubStatistics(Value):
     """Of each feed there is, and the last 100 that have returned; see :meth:`hubwire.Hub.feed`."""
     append_seconds_p50: float | None = None
     """How long an append to the journal took: the median of the last half minute to minute; None if there was none."""
+    following: FollowingStatistics | None = None
+    """How a hub follows that does so: see :meth:`hubwire.Hub.follow`. None of one that leads."""
     append_seconds_p99: float | None = None
     """What 99 of 100 appends took at most, likewise."""
 
@@ -147,6 +151,11 @@ class Health:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._following: Following | None = None
+
+    def follow(self, following: Following) -> None:
+        """The hub follows another one."""
+        self._following = following
 
     def statistics(self) -> HubStatistics:
         """Return every number there is, at once."""
@@ -192,6 +201,7 @@ class Health:
             **_validated(parts.emitting.validating),
             journal=None if parts.upkeep is None else parts.upkeep.statistics(),
             tenants=self._tenants(),
+            following=None if self._following is None else self._following.statistics(),
             append_seconds_p50=p50,
             append_seconds_p99=p99,
         )
@@ -207,6 +217,8 @@ class Health:
         problems = []
         if lifecycle.failure is not None:
             problems.append(f"the hub has failed: {lifecycle.failure}")
+        elif self._following is not None and lifecycle.is_following:
+            problems += self._following.problems()
         elif not lifecycle.is_open:
             problems.append("the hub is not running")
         full = parts.pipeline.full_stores.waiting
@@ -232,6 +244,7 @@ class Health:
             problems += parts.upkeep.problems()
         notes = () if parts.upkeep is None else parts.upkeep.notes()
         notes += fanout.letters.notes()
+        notes += () if self._following is None else self._following.notes()
         last = parts.pulse.last_stall
         if last is not None and last.culprit is not None and last is not parts.pulse.newest:
             notes += (f"until {last.at}, the event loop {last}",)

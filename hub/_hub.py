@@ -695,6 +695,43 @@ class Hub(EnteredAsync):
 
     # -- life cycle --
 
+    async def follow(self) -> None:
+        """Follow the hub that leads, instead of starting: apply what it commits, as it comes, without possession.
+
+        For a warm standby, and to read elsewhere. It returns when the newest snapshot is restored and the events that
+        were committed until then are applied; later ones are applied a moment after their commit. All that only reads
+        works meanwhile, from the state here: ``agents``, ``channels``, :meth:`events`, BEST_EFFORT listeners such as a
+        live tail or a dashboard, :meth:`health`. Nobody sees what a crash can undo. Commands raise
+        :class:`~hubwire.errors.NotLeading`; REQUIRED and DURABLE listeners are not called, inboxes deliver nothing,
+        and neither actors nor timers nor feeds run, before :meth:`lead`. :meth:`aclose` ends it.
+
+        A journal that cannot be reached is tried again each second, and health says so. The hub fails if it came so far
+        behind that the next events are no longer held. Raises :class:`~hubwire.errors.ConfigurationError` without a
+        journal that can be followed (:class:`~hubwire.ports.SharedJournal`), and what that raises when it is prepared.
+        """
+        await self._life.follow(self._health.follow)
+
+    async def lead(self) -> None:
+        """Take the lead, on a hub that follows: take possession of the journal, apply the last events, be started.
+
+        It takes milliseconds, however many events there are. The hub that led until now is refused at its next append.
+        If the journal cannot be opened, as with :class:`~hubwire.errors.StoreUnavailable`, this raises why, and the hub
+        goes on to follow, as it does when this is cancelled while it opens; what fails later ends the hub, as at a
+        start, and so does a later cancellation. Raises :class:`~hubwire.errors.ConfigurationError` on a hub that does
+        not follow, or is about to lead, and :class:`~hubwire.errors.HubClosed` on one that has ended.
+        """
+        await self._life.lead()
+
+    @property
+    def is_leading(self) -> bool:
+        """Whether the hub takes commands, in its own name: it was started, or has followed and leads now."""
+        return self._lifecycle.is_open
+
+    @property
+    def is_following(self) -> bool:
+        """Whether the hub applies what another one commits: see :meth:`follow`."""
+        return self._lifecycle.is_following
+
     async def start(self) -> None:
         """Take possession of the journal, recover, enter the listeners, and begin to take commands.
 

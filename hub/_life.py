@@ -1,29 +1,28 @@
-"""The life of a hub: one task that starts, holds all other tasks in one group, and stops."""
+"""The life of a hub: one task that starts or follows, holds all other tasks in one group, and stops."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
-from ._commands import new_id
 from ._commit.held import is_nested
-from ._commit.own_thread import in_own_thread
 from ._commit.phase import Phase
-from ._commit.repair import repair
-from ._delivery.first_failure import prepare
 from ._foreign.guards import text_of
+from ._journal.claims import claim, give_back
 from ._parts import Parts
 from ._reraise import append_context
-from ._version import installed_version
-from .context import EMPTY
+from ._starting import lead, start
+from ._stopping import JOURNAL_CLOSES, Deadline, stop, stop_following
 from .errors import ConfigurationError, HubAborted, HubClosed, HubFailed
-from .events import HubStarted, HubStopped
 from .waking import start_later
+
+if TYPE_CHECKING:
+    from ._following import Following  # imported by a hub that follows
 
 __all__ = ("HubLife",)
 
@@ -33,26 +32,11 @@ ABORT_SECONDS_MAX = 1.0
 LEAVE_BEHIND_SECONDS = 3.0
 """How long after the deadline closing waits for code that was cancelled."""
 
-_FEEDS_FINISH = 0.15
-_FEEDS_END = 0.2
-_ACTORS_STOP = 0.4
-_ACTORS_END = 0.5
-_LISTENERS_HANDLE = 0.6
-_EVENTS_COMMIT = 0.75
-_LISTENERS_LEAVE = 0.9
-_JOURNAL_CLOSES = 0.95
-"""At which share of the time for closing each step has to be over."""
-
 _JOURNAL_SECONDS_MIN = 0.25
 """How long the journal has to be closed where there is no time left: a clean marker spares the next start much."""
 
-_LAST_STEP_SECONDS_MAX = 1.0
-"""How long the last commits, and then the leaving of listeners, have at most where there is no time left."""
-
 _INNER_SECONDS = 0.3
 """How long a hub inside a guest of another goes on closing after that guest was cancelled; it has a second to end."""
-
-_YIELD_EVERY = 256
 
 _left_behind: set[asyncio.Task[None]] = set()
 """The event loop does not keep tasks alive by itself."""
@@ -67,6 +51,13 @@ class HubLife:
         self._pipeline = parts.pipeline
         self._main: asyncio.Task[None] | None = None
         """All that the hub does; None before it is started."""
+        self.following: Following | None = None
+        """How it follows, or has followed, another hub; None of one that was started at once."""
+        self._asked: asyncio.Future[None]
+        """What the task does at present: to start, to begin to follow, or to take the lead."""
+        self._taking: anyio.CancelScope | None = None
+        """Around the attempt to take possession of the journal of a hub that follows."""
+        self._is_asked = asyncio.Event()
         self._stop_requested = asyncio.Event()
         self._end_of_closing = Deadline(parts.limits.close_seconds_max)
         self._is_aborted = False
@@ -75,29 +66,76 @@ class HubLife:
 
     async def start(self) -> None:
         """As :meth:`hubwire.Hub.start`."""
+        self._check_unstarted()
+        await self._begin(Phase.STARTING)
+
+    async def follow(self, report: Callable[[Following], object]) -> None:
+        """As :meth:`hubwire.Hub.follow`; ``report`` is called with what health can ask how it goes."""
+        from ._following import following_of  # noqa: PLC0415 - most hubs lead at once
+
+        self._check_unstarted()
+        self.following = following_of(self._parts)
+        report(self.following)
+        await self._begin(Phase.FOLLOWING)
+
+    def _check_unstarted(self) -> None:
         if self._lifecycle.was_started:
             raise ConfigurationError(
                 "this hub was started already; make a new one: Hub(store) goes on where this one stopped"
             )
-        parts, lifecycle = self._parts, self._lifecycle
-        lifecycle.move(Phase.STARTING)
-        lifecycle.home.adopt_running_loop()
-        parts.from_threads.open()
-        started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._main = start_later(self._run(started), name="hubwire hub")
-        self._main.add_done_callback(lambda _: self._end_unstarted(started))
+
+    async def _begin(self, phase: Phase) -> None:
+        if self._parts.journal is not None:
+            claim(self._parts.journal)
+        self._lifecycle.move(phase)
+        self._lifecycle.home.adopt_running_loop()
+        self._parts.from_threads.open()
+        self._asked = asyncio.get_running_loop().create_future()
+        self._main = main = start_later(self._run(), name="hubwire hub")
+        main.add_done_callback(lambda _: self._end_unstarted())
         try:
-            await started
+            await self._asked
         except asyncio.CancelledError:
-            self._main.cancel()
-            await asyncio.wait([self._main])
+            main.cancel()
+            await asyncio.wait([main])
             raise
 
-    def _end_unstarted(self, started: asyncio.Future[None]) -> None:
+    def _end_unstarted(self) -> None:
         """End a hub whose task was cancelled before its first step."""
-        if not started.done():
+        if not self._asked.done():
             self._end(refused=True)
-            started.set_exception(HubClosed("the hub was cancelled while it started"))
+            if self._parts.journal is not None:
+                give_back(self._parts.journal)
+            self._asked.set_exception(HubClosed("the hub was cancelled while it started"))
+
+    async def lead(self) -> None:
+        """As :meth:`hubwire.Hub.lead`."""
+        main = self._main
+        if self.following is None or main is None:
+            raise ConfigurationError(
+                "hub.lead() is for a hub that follows: await hub.follow() before, or hub.start() to lead at once"
+            )
+        self._lifecycle.check_here()
+        if not self._lifecycle.is_following:
+            self._lifecycle.check_open()
+            raise ConfigurationError("this hub leads already")
+        if not self._asked.done():
+            raise ConfigurationError("this hub begins to follow, or is about to lead already; await that call first")
+        self._asked = asked = asyncio.get_running_loop().create_future()
+        self._is_asked.set()
+        try:
+            await asked
+        except asyncio.CancelledError:
+            if self._lifecycle.is_following:
+                self._give_up_taking()
+            else:
+                main.cancel()
+                await asyncio.wait([main])
+            raise
+
+    def _give_up_taking(self) -> None:
+        if self._taking is not None:
+            self._taking.cancel()
 
     async def aclose(self) -> None:
         """As :meth:`hubwire.Hub.aclose`."""
@@ -110,6 +148,8 @@ class HubLife:
             return
         self._end_of_closing.begin()
         self._stop_requested.set()
+        self._is_asked.set()
+        self._give_up_taking()
         if self._is_called_by_guest():
             return
         await self._until_over(self._main)
@@ -189,17 +229,18 @@ class HubLife:
         _left_behind.add(main)
         main.add_done_callback(_left_behind.discard)
 
-    async def _run(self, started: asyncio.Future[None]) -> None:
+    async def _run(self) -> None:
         """Do all that the hub does, from start to end."""
         refusal: BaseException | None = None
         try:
-            refusal = await self._live(started)
+            refusal = await self._live()
         except Exception as error:  # noqa: BLE001 - an error that was not foreseen must not leave emitters waiting
             failure = HubFailed(f"the hub stops because of an error of its own ({error!r}); please report it")
             failure.__cause__ = error
             self._pipeline.fail(failure)
         finally:
-            is_unstarted = not started.done() or started.cancelled()
+            asked = self._asked
+            is_unstarted = not asked.done() or asked.cancelled()
             self._end(refused=refusal is not None or is_unstarted)
             refusal = refusal or self._lifecycle.failure
             if refusal is None and is_unstarted:
@@ -213,15 +254,15 @@ class HubLife:
                 append_context(refusal, error)
             finally:
                 self._refusal = refusal
-                if not started.done():
-                    started.set_exception(refusal or HubClosed("the hub has ended while it started"))
+                if not asked.done():
+                    asked.set_exception(refusal or HubClosed("the hub has ended while it started"))
 
     def _end(self, *, refused: bool) -> None:
         """Let no task wait for this hub any more; ``refused``: it could not start."""
         parts, lifecycle = self._parts, self._lifecycle
-        if refused and lifecycle.phase is Phase.STARTING:
+        if refused and lifecycle.phase in (Phase.STARTING, Phase.FOLLOWING):
             lifecycle.move(Phase.STOPPED)
-        elif lifecycle.takes_events:
+        elif lifecycle.takes_events or lifecycle.is_following:
             cancelled = HubFailed("the hub stops, because its tasks were cancelled from outside of it")
             parts.pipeline.fail(cancelled, is_logged=False)  # as the loop does when its program ends, by Ctrl-C too
         parts.pulse.stop()
@@ -238,139 +279,81 @@ class HubLife:
         self._end_of_closing.begin()
         with anyio.CancelScope(shield=True):
             try:
-                if is_well:
-                    with anyio.move_on_at(self._end_of_closing.at(_JOURNAL_CLOSES)):
+                if is_well and (self.following is None or self.following.has_led):
+                    with anyio.move_on_at(self._end_of_closing.at(JOURNAL_CLOSES)):
                         await parts.upkeep.close()
             finally:
                 release = getattr(journal, "release", None) if self._is_aborted else None
-                with anyio.move_on_at(max(self._end_of_closing.at(1), anyio.current_time() + _JOURNAL_SECONDS_MIN)):
-                    await (release or journal.aclose)()
+                try:
+                    with anyio.move_on_at(max(self._end_of_closing.at(1), anyio.current_time() + _JOURNAL_SECONDS_MIN)):
+                        await (release or journal.aclose)()
+                finally:
+                    give_back(journal)
 
-    async def _live(self, started: asyncio.Future[None]) -> BaseException | None:
+    async def _live(self) -> BaseException | None:
         """Hold all tasks in one group until the hub is asked to stop, or fails; return why it could not start."""
         refusal: BaseException | None = None
         async with anyio.create_task_group() as tasks:
             try:
-                await self._start(tasks)
-            except Exception as error:  # noqa: BLE001 - start() raises it
+                is_leading = await self._until_leading(tasks)
+            except Exception as error:  # noqa: BLE001 - start(), follow() or lead() raises it
                 refusal = error
             else:
-                if not started.done():
-                    started.set_result(None)
-                await self._stop_requested.wait()
-                try:
-                    await self._stop()
-                except HubFailed:
-                    pass  # the hub failed while it stopped; the lifecycle keeps that failure
+                if is_leading:
+                    await self._until_stopped()
             tasks.cancel_scope.cancel()
         return refusal
 
-    async def _start(self, tasks: TaskGroup) -> None:
-        parts, pipeline = self._parts, self._pipeline
-        fanout = parts.fanout
-        await self._number(tasks)
-        fanout.go()
-        if parts.upkeep is not None:
-            tasks.start_soon(parts.upkeep.keep_positions)
-            tasks.start_soon(parts.upkeep.keep_journal)
-            tasks.start_soon(parts.upkeep.keep_room)
-        if pipeline.possession is not None:
-            tasks.start_soon(pipeline.possession.watch)
-        for attachment in tuple(fanout.attachments):
-            if attachment.is_required:
-                await attachment.ready()
-        version = await in_own_thread(installed_version)  # it reads files, once
-        started = HubStarted(version=version, pid=os.getpid(), host=socket.gethostname())
-        pipeline.put([started], EMPTY)
-        await repair(parts.state, pipeline, parts.set_aside)
-        await pipeline.until_committed(pipeline.ring.applied.value - 1)
-        if parts.upkeep is not None:
-            await parts.upkeep.settle()
-        self._lifecycle.check_not_failed()
-        fanout.announcements.start(tasks)
-        self._lifecycle.move(Phase.OPEN)
-        tasks.start_soon(parts.timers.run)
-        tasks.start_soon(parts.verdicts.run)
-        tasks.start_soon(parts.violation_handlers.run)
-        tasks.start_soon(parts.denials.run)
-        parts.actors.start(tasks)
-        parts.feeds.start(tasks)
-        if parts.journal is not None:
-            tasks.start_soon(fanout.letters.run)
-            tasks.start_soon(prepare)
+    async def _until_leading(self, tasks: TaskGroup) -> bool:
+        """Start, or follow until the hub leads; return False if it is asked to stop before."""
+        parts, following = self._parts, self.following
+        if following is None:
+            await start(parts, tasks)
+        else:
+            await following.begin(tasks)
+            self._settle()
+            while not await self._taken(following):
+                if self._stop_requested.is_set():
+                    self._settle(HubClosed("the hub was closed before it took the lead"))
+                    await following.leave()
+                    await stop_following(parts, self._end_of_closing)
+                    return False
+                following.go_on(tasks)
+            await lead(parts, tasks, following)
+        self._settle()
+        return True
 
-    async def _number(self, tasks: TaskGroup) -> None:
-        """Enter the listeners and recover the state; from then on it is known which ``seq`` comes next."""
-        parts, pipeline = self._parts, self._pipeline
-        journal = parts.journal
-        parts.pulse.start()  # first, because guests are called during a start
-        if journal is not None:
-            await journal.open()
-        await parts.fanout.start(tasks)
-        hub_id = (journal and journal.hub_id) or parts.fanout.known_hub_id() or new_id()
-        pipeline.ingress.hub_id = hub_id
-        next_seq = parts.fanout.highest_position() + 1
-        if journal is not None and parts.upkeep is not None:
-            async for event in parts.upkeep.restore(parts.fanout.marks(journal)):
-                pipeline.replay(event)
-                if event.seq % _YIELD_EVERY == 0:
-                    await asyncio.sleep(0)
-            next_seq = journal.next_seq
-            tasks.start_soon(pipeline.run_journal)
-        pipeline.ingress.time.resume()
-        pipeline.ring.start_at(next_seq)
-
-    async def _stop(self) -> None:
-        """Stop in order; each step has a share of the time, and what a step does not need is left to the next ones."""
-        parts, pipeline, lifecycle = self._parts, self._pipeline, self._lifecycle
-        fanout, deadline = parts.fanout, self._end_of_closing
-        await parts.feeds.stop(deadline.at(_FEEDS_FINISH), deadline.at(_FEEDS_END))
-        parts.violation_handlers.drain()
-        await parts.actors.stop(deadline.at(_ACTORS_STOP), deadline.at(_ACTORS_END))
-        await parts.violation_handlers.stop(deadline.at(_ACTORS_STOP), deadline.at(_ACTORS_END))
-        lifecycle.check_not_failed()
-        lifecycle.move(Phase.CLOSING)
-        pipeline.admission.refuse_all(
-            HubClosed("the hub was closed before this command was admitted; nothing has happened")
-        )
-        parts.denials.flush()
-        await fanout.close(deadline.at(_LISTENERS_HANDLE))
-        lifecycle.check_not_failed()
-        last = pipeline.put([HubStopped(heads=fanout.heads())], EMPTY)[0].seq
-        lifecycle.move(Phase.STOPPED)
-        # What guests have used up must not keep the hub from its own last steps.
-        least = min(max(0.2 * deadline.seconds_max, 0.1), _LAST_STEP_SECONDS_MAX)
-        with anyio.move_on_at(max(deadline.at(_EVENTS_COMMIT), anyio.current_time() + least)) as committing:
-            await pipeline.until_committed(last)
-        if committing.cancelled_caught:
-            pipeline.fail(
-                HubFailed(
-                    f"the last {pipeline.ring.in_flight} events were not committed within {deadline.seconds_max:g} s of"
-                    " closing; those in the journal will be, at the next start"
-                )
-            )
+    def _settle(self, error: Exception | None = None) -> None:
+        """What the task was asked for is done, or cannot be."""
+        if self._asked.done():
             return
-        await fanout.leave(max(deadline.at(_LISTENERS_LEAVE), anyio.current_time() + least))
+        if error is None:
+            self._asked.set_result(None)
+        else:
+            self._asked.set_exception(error)
 
+    async def _taken(self, following: Following) -> bool:
+        """Follow until the hub is asked to stop, or has taken possession of the journal, or could not."""
+        await self._is_asked.wait()
+        self._is_asked.clear()
+        asked = self._asked
+        if self._stop_requested.is_set() or asked.done():
+            return False
+        try:
+            with anyio.CancelScope() as self._taking:
+                await following.take_possession()
+                self._lifecycle.move(Phase.STARTING)
+        except Exception as error:  # noqa: BLE001 - lead() raises it, and the hub goes on to follow
+            self._settle(error)
+        finally:
+            self._taking = None
+        if not self._lifecycle.is_following and asked.cancelled():
+            raise HubClosed("the hub was cancelled while it took the lead")
+        return not self._lifecycle.is_following
 
-class Deadline:
-    """The moment at which a hub has to be closed, from when that is asked for; of its time each step has a share."""
-
-    def __init__(self, seconds_max: float) -> None:
-        self.seconds_max = seconds_max
-        self._begun: float | None = None
-
-    def begin(self, seconds_max: float | None = None) -> None:
-        """The time runs from now on, unless it does already; with ``seconds_max``, it gets no longer than this."""
-        if self._begun is None:
-            self._begun = anyio.current_time()
-        if seconds_max is not None:
-            self.seconds_max = min(self.seconds_max, anyio.current_time() - self._begun + seconds_max)
-
-    def at(self, share: float) -> float:
-        """Return when so much of the time is over, in the loop's time."""
-        return (anyio.current_time() if self._begun is None else self._begun) + share * self.seconds_max
-
-    def seconds_left(self, more: float) -> float:
-        """Return how long it is until ``more`` seconds after the deadline."""
-        return self.at(1) + more - anyio.current_time()
+    async def _until_stopped(self) -> None:
+        await self._stop_requested.wait()
+        try:
+            await stop(self._parts, self._end_of_closing)
+        except HubFailed:
+            pass  # the hub failed while it stopped; the lifecycle keeps that failure

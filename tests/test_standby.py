@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx2
 import pytest
 from obstore.store import MemoryStore as MemoryService
 
@@ -252,9 +253,9 @@ class Programs:
         self._folder = folder
         self._started: list[subprocess.Popen[str]] = []
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self, *more: str) -> subprocess.Popen[str]:
         log = (self._folder / f"log{len(self._started)}").open("w")
-        command = [sys.executable, "-P", "-m", "hubwire", "run", "acme.py:hub", "--standby"]
+        command = [sys.executable, "-P", "-m", "hubwire", "run", "acme.py:hub", "--standby", *more]
         process = subprocess.Popen(command, cwd=self._folder, stdout=log, stderr=log, text=True, env=dict(os.environ))
         log.close()
         self._started.append(process)
@@ -323,7 +324,7 @@ def test_one_that_stood_still_is_refused(programs: Programs) -> None:
     one.send_signal(signal.SIGCONT)
     one.send_signal(signal.SIGTERM)  # its last event is refused
     assert one.wait(60) != 0
-    assert "taken over by another hub" in programs.log(one)
+    assert "another hub" in programs.log(one)  # by its append, or where it asked before
 
 
 async def test_a_hub_in_memory_has_no_standby(tmp_path: Path) -> None:
@@ -340,3 +341,30 @@ async def test_a_hub_knows_its_journal(cluster: Cluster) -> None:
     assert Hub().journal is None
     journal = JetStreamJournal(cluster.url, f"s{next(_numbers)}", store=MemoryStore(), single_server=True)
     assert Hub(journal=journal).journal is journal
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("programs", ["jetstream"], indirect=True)
+def test_a_standby_has_all_while_it_waits(programs: Programs) -> None:
+    """Its dashboard shows what the other program does, and goes on showing it when that ends."""
+    one = programs.start()
+    programs.wait_for(one, "runs; stop it")
+    other = programs.start("--dashboard", "0")
+    programs.wait_for(other, "stands by")
+    url, _, token = programs.log(other).partition("dashboard: ")[2].split()[0].partition("#token=")
+    with httpx2.Client(base_url=url, timeout=20, trust_env=False) as client:
+        client.headers["Sec-Fetch-Site"] = "same-origin"
+        assert client.post("api/session", json={"token": token}).status_code == 200
+        health = (client.get("api/health")).json()
+        assert health["healthy"], health
+        assert f"it follows the hub in process {one.pid} on" in health["notes"][0]
+        statistics = (client.get("api/statistics")).json()
+        assert statistics["following"]["events_behind"] == 0
+        one.send_signal(signal.SIGTERM)
+        assert one.wait(30) == 0
+        programs.wait_for(other, "runs; stop it")
+        statistics = (client.get("api/statistics")).json()
+        assert statistics["following"] is None
+        assert statistics["committed"] > 2
+    other.send_signal(signal.SIGTERM)
+    assert other.wait(30) == 0

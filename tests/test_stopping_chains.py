@@ -42,7 +42,7 @@ async def test_a_chain_of_events_ends_before_its_hub(duty: Duty) -> None:
 
 async def test_a_required_listener_that_came_late_may_finish(monkeypatch: pytest.MonkeyPatch) -> None:
     """It still catches up when the time of other listeners is over, and has that of the last steps for it."""
-    monkeypatch.setattr("hubwire._life._LAST_STEP_SECONDS_MAX", 600.0)
+    monkeypatch.setattr("hubwire._stopping._LAST_STEP_SECONDS_MAX", 600.0)
     monkeypatch.setattr("hubwire._life.LEAVE_BEHIND_SECONDS", 600.0)
     late, witness = GatedRecorder(), Recorder()
     hub = Hub(MemoryStore(), close_seconds_max=3600)

@@ -10,7 +10,8 @@ import pytest
 
 from hubwire import Duty, Event, Hub, StoreJournal, codec
 from hubwire._commit.own_thread import in_own_thread
-from hubwire._life import ABORT_SECONDS_MAX, Deadline
+from hubwire._life import ABORT_SECONDS_MAX
+from hubwire._stopping import Deadline
 from hubwire._version import installed_version
 from hubwire.errors import HubFailed
 from hubwire.stores import MemoryStore
@@ -92,7 +93,7 @@ class Slowly(Recorder):
 
 async def test_listeners_are_left_though_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """A required one has handled the last event, and can write down that it has."""
-    monkeypatch.setattr("hubwire._life._LAST_STEP_SECONDS_MAX", 600.0)
+    monkeypatch.setattr("hubwire._stopping._LAST_STEP_SECONDS_MAX", 600.0)
     monkeypatch.setattr("hubwire._life.LEAVE_BEHIND_SECONDS", 600.0)
     listener = Slowly()
     hub = Hub(close_seconds_max=3600)

@@ -184,7 +184,7 @@ class Core:
     @property
     def is_stopped(self) -> bool:
         """Whether the hub puts no events any more, because it was closed or has failed."""
-        return not self._lifecycle.takes_events
+        return self._lifecycle.puts_no_more
 
     @property
     def next_seq(self) -> int:
@@ -198,12 +198,19 @@ class Core:
     def is_ours(self) -> bool:
         """Return whether it was proved within the last second that no other hub took the journal over."""
         possession = self._pipeline.possession
-        return possession is None or possession.is_proved
+        return possession is None or possession.is_ours
 
-    async def prove_ours(self) -> None:
-        """Prove it; raise what the hub fails with if another one took over."""
-        if self._pipeline.possession is not None:
-            await self._pipeline.possession.prove()
+    async def until_leading(self) -> bool:
+        """Wait while the hub follows or starts; return False if it has ended without leading."""
+        return await self._lifecycle.until_leading()
+
+    async def prove_ours(self) -> bool:
+        """Prove it, when the hub leads; return False if it ends before it does.
+
+        Raises what the hub fails with if another one took over.
+        """
+        possession = self._pipeline.possession
+        return possession is None or await possession.prove_when_ours()
 
     def end_error(self, message: str) -> HubFailed | HubClosed:
         """Return what a task gets that waits when the hub ends: what the hub failed with, or ``HubClosed(message)``."""

@@ -145,8 +145,9 @@ class Inbox:
         delivery: Delivery | None = None
         try:
             while delivery is None:
-                if not self._core.is_ours():
-                    await self._core.prove_ours()
+                if not self._core.is_ours() and not await self._core.prove_ours():
+                    self._core.check_failure()
+                    break
                 delivery, uncommitted = self._next(committed.value)
                 if delivery is not None:
                     break

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from .._commit.ring import Ring
@@ -38,6 +38,8 @@ class Recall:
         """The oldest first."""
         self._held_bytes = 0
         self._bytes_max = bytes_max
+        self.renew: Callable[[], Awaitable[None]] | None = None
+        """Called before the archive is read that another hub keeps; None where this one does."""
 
     @property
     def kinds_to_hold(self) -> tuple[type[Event], ...]:
@@ -63,6 +65,8 @@ class Recall:
         if self._journal is not None and (missing := sorted(seq for seq in seqs if seq not in found)):
             await self._read_journal(self._journal, missing, found)
         if self._archive is not None and (missing := sorted(seq for seq in seqs if seq not in found)):
+            if self.renew is not None:
+                await self.renew()
             found |= await self._archive.read(key, missing)
         return found
 

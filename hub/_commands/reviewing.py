@@ -155,7 +155,9 @@ class Reviews:
     # -- inside --
 
     async def _review(self, approval_id: str, policy: ApprovalPolicy, *, with_approvers: bool = True) -> None:
-        """Do what is still to be done, after another task that does so."""
+        """Do what is still to be done, after another task that does so; of a hub that follows, when it leads."""
+        if not await self._core.until_leading():
+            return
         async with self._lock(approval_id), self._deciding(approval_id):
             entry = self._approvals.find(approval_id)
             if entry is not None and entry.stage is not ApprovalStage.CHALLENGED:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from time import perf_counter_ns
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from .._foreign.arguments import has_method
 from .._foreign.guards import guarded, text_of
 from ..errors import HubFailed, JournalFailed, StoreFull
 from ..events import Event
-from ..ports import Clock, Journal
+from ..ports import Clock, Journal, SharedJournal
 from .append_times import AppendTimes
 from .ring import Ring
 
-__all__ = ("Downstream", "FullStores", "run_journal")
+__all__ = ("Downstream", "FullStores", "run_journal", "shared")
 
 _RETRY_SECONDS = 1.0
 _DEADLINE_SECONDS = 60.0
@@ -64,6 +64,12 @@ class FullStores:
                     full = error
         finally:
             self.waiting.pop(writer, None)
+
+
+def shared(journal: Journal) -> SharedJournal | None:
+    """Return the journal if other programs can follow it."""
+    is_shared = all(has_method(journal, each) for each in ("prepare", "follow", "committed"))
+    return cast(SharedJournal, journal) if is_shared else None
 
 
 async def run_journal(

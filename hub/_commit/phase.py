@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from enum import Enum
 
 from .._reraise import repeat
-from ..errors import ConfigurationError, HubAborted, HubClosed, HubFailed
+from ..errors import ConfigurationError, HubAborted, HubClosed, HubFailed, NotLeading
 from ..own_log import OwnLog
 
 __all__ = ("MOVES", "HomeLoop", "Lifecycle", "Phase")
@@ -23,6 +23,8 @@ class Phase(Enum):
 
     NEW = "new"
     """Made, not started. Listeners can be attached, channel types registered."""
+    FOLLOWING = "following"
+    """It applies what another hub commits, and is only read: it has no possession, and takes no commands."""
     STARTING = "starting"
     """It takes possession of the journal, recovers and enters its listeners; these may emit already."""
     OPEN = "open"
@@ -36,7 +38,8 @@ class Phase(Enum):
 
 
 MOVES: Mapping[Phase, frozenset[Phase]] = {
-    Phase.NEW: frozenset({Phase.STARTING}),
+    Phase.NEW: frozenset({Phase.STARTING, Phase.FOLLOWING}),
+    Phase.FOLLOWING: frozenset({Phase.STARTING, Phase.STOPPED, Phase.FAILED}),  # the first when the journal is its own
     Phase.STARTING: frozenset({Phase.OPEN, Phase.STOPPED, Phase.FAILED}),
     Phase.OPEN: frozenset({Phase.CLOSING, Phase.FAILED}),
     Phase.CLOSING: frozenset({Phase.STOPPED, Phase.FAILED}),
@@ -44,6 +47,11 @@ MOVES: Mapping[Phase, frozenset[Phase]] = {
     Phase.FAILED: frozenset(),
 }
 """The phases that may follow each phase."""
+
+_WHY_NOT_LEADING = (
+    "this hub follows another one and takes no commands; nothing has happened. Give the command to the hub that leads,"
+    " or let this one lead: await hub.lead()"
+)
 
 _WHY_NOT_OPEN: Mapping[Phase, str] = {
     Phase.NEW: "the hub is not running yet: use it inside 'async with hub:'",
@@ -106,11 +114,26 @@ class Lifecycle:
         self.failure: HubFailed | None = None
         """What the hub failed with: set if and only if the phase is FAILED."""
         self._failed: asyncio.Future[None] | None = None
+        self._moved: asyncio.Event | None = None
+        """Set when the hub goes on to another phase; None while no task waits for that."""
 
     def move(self, phase: Phase) -> None:
         """Go on to a phase; one that cannot follow the present one is a bug of the hub."""
         assert phase in MOVES[self.phase], f"{self.phase} cannot be followed by {phase}"
         self.phase = phase
+        moved, self._moved = self._moved, None
+        if moved is not None:
+            moved.set()
+
+    async def until_leading(self) -> bool:
+        """Wait while the hub follows or starts; return False if it has ended without leading."""
+        has_waited = False
+        while self.phase in (Phase.FOLLOWING, Phase.STARTING):
+            has_waited = True
+            if self._moved is None:
+                self._moved = asyncio.Event()
+            await self._moved.wait()
+        return not has_waited or self.takes_events
 
     def fail(self, failure: HubFailed, *, is_logged: bool = True) -> bool:
         """Go to FAILED; return False if the hub has failed before, and keep the first failure."""
@@ -147,6 +170,16 @@ class Lifecycle:
         return self.phase is Phase.OPEN
 
     @property
+    def is_following(self) -> bool:
+        """Whether the hub applies what another one commits, and is only read."""
+        return self.phase is Phase.FOLLOWING
+
+    @property
+    def puts_no_more(self) -> bool:
+        """Whether no event will be put: the hub was closed or has failed, or was not started."""
+        return not self.takes_events and self.phase is not Phase.FOLLOWING
+
+    @property
     def takes_events(self) -> bool:
         """Whether events may be put on the ring without admission: the hub's own, and those of held listeners."""
         phase = self.phase
@@ -173,17 +206,27 @@ class Lifecycle:
         """
         self.check_not_failed()
         if self.phase is not Phase.OPEN:
-            raise HubClosed(_WHY_NOT_OPEN[self.phase])
+            raise self._not_open()
         self.home.check_here()
 
     def check_takes_events(self) -> None:
         """Raise as :meth:`check_open` does, if not even the hub's own events may be put."""
         self.check_not_failed()
         if not self.takes_events:
-            raise HubClosed(_WHY_NOT_OPEN[self.phase])
+            raise self._not_open()
         self.home.check_here()
+
+    def check_runs(self) -> None:
+        """Raise as :meth:`check_open` does, if the hub is neither open nor following: it is not even read."""
+        if self.phase is not Phase.FOLLOWING:
+            self.check_open()
+        self.home.check_here()
+
+    def _not_open(self) -> HubClosed:
+        is_following = self.phase is Phase.FOLLOWING
+        return NotLeading(_WHY_NOT_LEADING) if is_following else HubClosed(_WHY_NOT_OPEN[self.phase])
 
 
 _OPEN = Phase.OPEN
 _TAKES_EVENTS = frozenset({Phase.STARTING, Phase.OPEN, Phase.CLOSING})
-_TAKES_LISTENERS = frozenset({Phase.NEW, Phase.STARTING, Phase.OPEN})
+_TAKES_LISTENERS = frozenset({Phase.NEW, Phase.FOLLOWING, Phase.STARTING, Phase.OPEN})

@@ -12,7 +12,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import context
-from ..errors import HubClosed, HubFailed, Overloaded, QuotaExceeded
+from .._foreign.guards import guarded_call, text_of
+from ..codec import size_of
+from ..errors import HubClosed, HubFailed, JournalFailed, Overloaded, QuotaExceeded
 from ..events import Event
 from ..limits import Limits
 from ..ports import Clock, Journal
@@ -21,7 +23,7 @@ from .append_times import AppendTimes
 from .commits import CommitWaiters, never_committed
 from .held import is_inside, may_be_inside
 from .ingress import Ingress
-from .journaling import Downstream, FullStores, run_journal
+from .journaling import Downstream, FullStores, run_journal, shared
 from .phase import MOVES, Lifecycle, Phase
 from .possession import Possession
 from .ring import Ring
@@ -74,6 +76,8 @@ class Pipeline:
         self._apply = apply
         self._journal = journal
         self._limits = limits
+        self._tell_followers: Callable[[int], None] | None = None
+        """Has the journal tell those that follow it how far is committed; None if no other program can follow it."""
         self._downstream: Downstream
         self._commits = CommitWaiters()
         self._turn = _Turn(self.ring, limits.batch_bytes_max // 2)
@@ -206,6 +210,23 @@ class Pipeline:
         self._downstream.after_put()
         return events
 
+    def follow(self, events: Sequence[Event]) -> None:
+        """Apply events that the hub which leads has committed, and put them on the ring. They go on from the last."""
+        ring, apply, watchers = self.ring, self._apply, self.watchers
+        for event in events:
+            if (weight := size_of(event)) >= LIGHT:
+                ring.weigh(event.seq, weight)
+            apply(event)
+            if (of_kind := watchers.get(type(event))) is not None:
+                for watch in of_kind:
+                    watch(event)
+        ring.put(events)
+        self.ingress.time.at = events[-1].at
+        end = ring.applied.value
+        ring.journaled.advance(end)
+        self.commit(end)
+        self._downstream.after_put()
+
     def resume_at(self, at: str) -> None:
         """Stamp events later than this: the newest event of the snapshot that was restored."""
         self.ingress.time.at = at
@@ -264,6 +285,16 @@ class Pipeline:
             self._commits.wake_below(value)
         if self.admission.waiting:
             self.admission.let_in()
+        if self._tell_followers is not None:
+            self._told_followers(self._tell_followers, value)
+
+    def _told_followers(self, tell: Callable[[int], None], value: int) -> None:
+        try:
+            guarded_call(tell, value)
+        except Exception as error:  # noqa: BLE001 - a journal is a guest, and those that follow would stand still
+            failure = JournalFailed(f"the journal could not be told what is committed ({text_of(error)})")
+            failure.__cause__ = error
+            self.fail(failure)
 
     # -- life --
 
@@ -272,6 +303,8 @@ class Pipeline:
         journal, times = self._journal, self.append_times
         assert journal is not None
         assert times is not None
+        followed = shared(journal)
+        self._tell_followers = None if followed is None else followed.committed
         await run_journal(journal, self.ring, self.full_stores, self._downstream, self.fail, times)
 
     def fail(self, failure: HubFailed, *, is_logged: bool = True) -> None:

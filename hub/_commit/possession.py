@@ -7,10 +7,12 @@ from collections.abc import Callable
 
 from ..errors import Fenced, HubFailed, JournalFailed
 from ..ports import Clock, Journal
-from .phase import Lifecycle
+from .phase import Lifecycle, Phase
 
 __all__ = ("Possession",)
 
+_OPEN = Phase.OPEN
+_FOLLOWING = Phase.FOLLOWING
 _SECONDS = 1.0
 _NS = 1_000_000_000
 """A proof holds for this time; what cannot be asked is asked again after it."""
@@ -41,10 +43,24 @@ class Possession:
         self._proved_at = (self._elapsed(), self._now_ns())
 
     @property
+    def is_ours(self) -> bool:
+        """Whether the hub leads, and a proof of that is younger than a second."""
+        return self._lifecycle.phase is _OPEN and self.is_proved
+
+    @property
     def is_proved(self) -> bool:
-        """Whether a proof is younger than a second."""
+        """Whether a proof is younger than a second. What a hub reads that follows needs none: it is committed."""
+        if self._lifecycle.phase is _FOLLOWING:
+            return True
         then, then_of_day = self._proved_at
         return self._elapsed() - then < _SECONDS and 0 <= self._now_ns() - then_of_day < _NS
+
+    async def prove_when_ours(self) -> bool:
+        """Wait while the hub follows or starts, then as :meth:`prove`; return False if it ends before it leads."""
+        if not await self._lifecycle.until_leading():
+            return False
+        await self.prove()
+        return True
 
     async def prove(self) -> None:
         """Return when there is a proof that is younger than a second, however long the journal cannot be asked.

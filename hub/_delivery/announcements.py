@@ -59,7 +59,9 @@ class Announcements:
         self._put_made()
 
     def put(self, event: Event) -> None:
-        """Put an event at once, after those that were made before."""
+        """Put an event at once, after those that were made before; none while the hub follows, which puts none."""
+        if self._pipeline.lifecycle.is_following:
+            return
         self._made.append(event)
         if self._tasks is not None:
             self._put_made()
@@ -155,6 +157,8 @@ class Announcements:
         *,
         names_seq: bool = False,
     ) -> None:
+        if self._pipeline.lifecycle.is_following:
+            return
         tally = self._tallies.get(key)
         is_first = tally is None
         if tally is None:

@@ -283,6 +283,11 @@ class Attachment:
         return self.rules.keeps_position
 
     @property
+    def is_of_leader(self) -> bool:
+        """Whether the listener is called by the hub that leads, alone: not by those that follow it."""
+        return self.is_required or self.is_durable
+
+    @property
     def is_entered(self) -> bool:
         """Whether the listener's context was entered."""
         return self._place.entry is not None

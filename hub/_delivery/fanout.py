@@ -56,6 +56,8 @@ class Fanout:
         self.announcements: Announcements = Announcements(pipeline, clock)
         self.letters: Letters = Letters(journal, clock, self.announcements)
         self.attachments: list[Attachment] = []
+        self._unstarted: list[Attachment] = []
+        """Those of them that wait for the hub: to be started, or to lead."""
         self.lost: Lost = Lost(clock)
         self.dropped_gone: int = 0
         """How many events were dropped for listeners that are detached now."""
@@ -92,7 +94,9 @@ class Fanout:
         adapted.bind_attachment(attachment)
         self._check_attachable(settings.name)  # binding is the listener's code, and may have attached another one
         self.attachments.append(attachment)
-        if self._tasks is not None:
+        if self._tasks is None or (self.pipeline.lifecycle.is_following and attachment.is_of_leader):
+            self._unstarted.append(attachment)
+        else:
             now = self._applied.value if self._ring.is_numbered else None
             attachment.start_in(self._tasks, self._around, now)
         return attachment
@@ -105,17 +109,44 @@ class Fanout:
         """Remove an attachment that was not entered."""
         if attachment in self.attachments:
             self.attachments.remove(attachment)
+            self._unstarted = [each for each in self._unstarted if each is not attachment]
             attachment.forgotten()
+
+    async def follow(self, tasks: TaskGroup) -> None:
+        """Enter the listeners that a hub has which follows: those that no commit waits for, and no position is kept of.
+
+        The ring is numbered: each works as soon as it was entered. The others are entered by :meth:`start`.
+        """
+        self._tasks, self._around = tasks, Around()
+        attachments = [each for each in self._unstarted if not each.is_of_leader]
+        self._unstarted = [each for each in self._unstarted if each.is_of_leader]
+        for attachment in attachments:
+            tasks.start_soon(attachment.run)
+        for attachment in attachments:
+            await attachment.entered()
+
+    def forget_unstarted(self) -> None:
+        """Remove the attachments that wait for the hub: it ends before it leads."""
+        for attachment in tuple(self._unstarted):
+            self.forget(attachment)
+
+    def announce_followers(self) -> None:
+        """Announce the listeners that were at work while the hub followed: it leads now, and puts events."""
+        for attachment in self.attachments:
+            if attachment.is_placed:
+                self._announce(attachment)
 
     async def start(self, tasks: TaskGroup) -> None:
         """Enter the listeners attached so far, side by side. They read events after :meth:`go`.
+
+        A hub that has followed has entered some before, and its ring is numbered: the others work at once.
 
         Raises :class:`~hubwire.errors.ListenerFailed` if a required listener could not be entered, or the error itself
         if it is one of ours, which says what to do.
         """
         self._tasks, self._around = tasks, Around()  # the hub may be run in a turn of another hub
         self.letters.start(tasks)
-        attachments = tuple(self.attachments)
+        attachments, self._unstarted = tuple(self._unstarted), []
         for attachment in attachments:
             tasks.start_soon(attachment.run)
         for attachment in attachments:
@@ -150,6 +181,9 @@ class Fanout:
     def _place(self, attachment: Attachment) -> None:
         attachment.place()
         self.lost.forget(attachment.name)
+        self._announce(attachment)
+
+    def _announce(self, attachment: Attachment) -> None:
         self.announcements.put(
             ListenerAttached(
                 listener=attachment.name,

@@ -51,6 +51,10 @@ class Replays:
         self._waker = Waker(_WOKEN_MAX)
         self._is_repaired = False
 
+    def renew(self) -> None:
+        """Begin anew in the journal, which was opened since: what is known of the past stays true."""
+        self._open.clear()
+
     @property
     def first_seq(self) -> int:
         """The ``seq`` of the oldest event that the journal holds."""

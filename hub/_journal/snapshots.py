@@ -105,22 +105,29 @@ class Snapshots:
 
     # -- at a start --
 
-    async def load(self, kept: Mapping[str, bytes]) -> Snapshot | None:
+    async def take_up(self, kept: Mapping[str, bytes]) -> None:
+        """Find those that another hub has kept meanwhile: the state of this one needs none. It only reads.
+
+        Raises as :meth:`load` does for one that is beyond the journal's end.
+        """
+        self._set_aside, self.damaged = [], None
+        await self._find(kept, is_followed=False)
+        self._unchecked = self._named[-KEPT:]
+        newest = self._named[-1] if self._named else None
+        self.newest_bytes = (newest and await self._store.size(f"{self._path}/{newest.name}")) or 0
+
+    async def load(self, kept: Mapping[str, bytes], *, is_followed: bool = False) -> Snapshot | None:
         """Return the newest one from which the journal goes on; None if all can be replayed. It only reads.
 
-        If one is damaged the one before it serves, and :meth:`repair` sets it aside later.
+        If one is damaged the one before it serves, and :meth:`repair` sets it aside later. ``is_followed``: another hub
+        writes the journal, so that a snapshot may be newer than the end that is known of it.
 
         Raises :class:`~hubwire.errors.JournalBehind` if one is beyond the journal's end: it proves that events were
         lost; :class:`~hubwire.errors.NewerVersion` if the newest is of a newer version; and
         :class:`~hubwire.errors.LogDamaged` if none serves, and the journal does not go back to the beginning.
         """
         journal = self._journal
-        found = _names(await self._store.list(self._path))
-        pointed = self._pointed(kept)
-        self._named = sorted(found if pointed is None else pointed, key=lambda named: (named.seq, named.name))
-        for named in sorted({*found, *self._named}, key=lambda named: named.seq):
-            if named.seq > journal.next_seq:
-                raise self._beyond(named)
+        await self._find(kept, is_followed=is_followed)
         while self._named and self._named[-1].seq >= journal.first_seq:
             snapshot = await self._read(self._named[-1])
             if snapshot is not None:
@@ -135,6 +142,15 @@ class Snapshots:
                 path=self._path,
             )
         return None
+
+    async def _find(self, kept: Mapping[str, bytes], *, is_followed: bool) -> None:
+        """Find those that count; raise if one proves that the journal has lost its end."""
+        found = _names(await self._store.list(self._path))
+        pointed = self._pointed(kept)
+        self._named = sorted(found if pointed is None else pointed, key=lambda named: (named.seq, named.name))
+        for named in sorted({*found, *self._named}, key=lambda named: named.seq):
+            if named.seq > self._journal.next_seq and not is_followed:
+                raise self._beyond(named)
 
     def _pointed(self, kept: Mapping[str, bytes]) -> list[_Named] | None:
         """Return the snapshots that the pointer names; None if there is none."""

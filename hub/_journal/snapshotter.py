@@ -29,12 +29,12 @@ class Snapshotter:
         self._interval_bytes_min = snapshot_bytes
         self._interval_bytes_max = journal_bytes_max // 4
 
-    async def restore(self, kept: Mapping[str, bytes]) -> Snapshot | None:
+    async def restore(self, kept: Mapping[str, bytes], *, is_followed: bool = False) -> Snapshot | None:
         """Bring the state to the newest snapshot, and return that; None if the whole journal has to be replayed.
 
-        Raises what :meth:`Snapshots.load` raises.
+        For ``is_followed``, and what this raises, see :meth:`Snapshots.load`.
         """
-        snapshot = await self.kept.load(kept)
+        snapshot = await self.kept.load(kept, is_followed=is_followed)
         if snapshot is not None:
             self._state.restore(snapshot.entries)
             self._pipeline.resume_at(snapshot.at)

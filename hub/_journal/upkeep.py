@@ -100,6 +100,44 @@ class Upkeep:
         if event is not None:
             positions.end = Mark(event.seq, event.id)
 
+    async def restore_to_follow(self) -> Mark | None:
+        """Bring the state to the newest snapshot of a journal that another hub writes.
+
+        Return the last event that is in it, by its ``seq`` alone where its ``id`` was not kept; None if the journal is
+        to be followed from its beginning. Raises as :meth:`restore` does.
+        """
+        kept = await self._journal.kept()
+        self.archive.load(kept)
+        snapshot = await self.snapshotter.restore(kept, is_followed=True)
+        return None if snapshot is None or snapshot.seq == 0 else Mark(snapshot.seq - 1, snapshot.last_id or "")
+
+    async def look_again(self) -> None:
+        """Take up what the hub that leads has kept of the past since this was called last, or since the start."""
+        self.archive.load(await self._journal.kept())
+
+    async def take_up(self, start: int, newest: Mark | None) -> AsyncIterator[Event]:
+        """Iterate over the events from ``start`` on, which the state has not, once the journal is open.
+
+        ``newest`` is the last event that the state has, so that the journal has to. What was kept beside the journal is
+        taken up, too. Raises as :meth:`restore` does.
+        """
+        kept = await self._journal.kept()
+        await self.positions.load(kept)
+        self.archive.load(kept)
+        await self.snapshotter.kept.take_up(kept)
+        marks = [each for each in (self.positions.end, newest) if each is not None and not self._has_seen(each)]
+        self._possession.proved()
+        async for event in replay_checked(self._journal, start, marks):
+            yield event
+
+    def _has_seen(self, mark: Mark) -> bool:
+        """Check an event against what is in memory; return False if the journal has to be looked at."""
+        ring = self._pipeline.ring
+        if not ring.first <= mark.seq < ring.applied.value - 1:
+            return False  # the newest one is always looked at: that the journal has it proves that it has the others
+        mark.check(ring.slice(mark.seq, mark.seq + 1)[0], self._journal)
+        return True
+
     async def settle(self) -> None:
         """All was checked, and the hub's first event is in the journal: set aside and keep what is to be.
 

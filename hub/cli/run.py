@@ -45,8 +45,9 @@ class Dashboards:
 async def run(target: str, *, dashboard: Dashboards | None, is_standby: bool = False) -> int:
     """Run the hub that ``FILE.py:NAME`` or ``module:NAME`` is until a signal; return the exit code.
 
-    SIGTERM closes the hub, as Ctrl-C does; a second one ends the program as it is. ``is_standby``: it starts when no
-    other program runs it any more. Raises what the hub failed with.
+    SIGTERM closes the hub, as Ctrl-C does; a second one ends the program as it is. ``is_standby``: it leads when no
+    other program runs it any more; until then it follows, and has a dashboard, if its journal can be followed. Raises
+    what the hub failed with.
     """
     if dashboard is not None:
         _check(dashboard)
@@ -58,6 +59,8 @@ async def run(target: str, *, dashboard: Dashboards | None, is_standby: bool = F
             hub = await stack.enter_async_context(_hub_of(found, target, is_standby=is_standby))
             if dashboard is not None:
                 await _serve(stack, hub, dashboard)
+            if hub.is_following and is_standby:
+                await stack.enter_async_context(_leading(hub, target))
             complain(f"{target} runs; stop it with Ctrl-C")
             await ending.wait(hub)
             if ending.signal is not None:
@@ -209,10 +212,7 @@ async def _hub_of(found: Any, target: str, *, is_standby: bool) -> AsyncIterator
     if inspect.isawaitable(made):
         made = await made
     if isinstance(made, Hub):
-        async with AsyncExitStack() as stack:
-            if is_standby:
-                await stack.enter_async_context(_leading(made, target))
-            await stack.enter_async_context(_started(made))
+        async with _standing_by(made, target) if is_standby else _started(made):
             yield made
         return
     if is_standby:
@@ -232,18 +232,35 @@ async def _hub_of(found: Any, target: str, *, is_standby: bool) -> AsyncIterator
 
 
 @asynccontextmanager
-async def _leading(hub: Hub, target: str) -> AsyncIterator[None]:
-    """Wait until no other program runs the hub."""
-    from ..standby import StoreLease, leading
-
+async def _standing_by(hub: Hub, target: str) -> AsyncIterator[None]:
+    """Have the hub follow, where its journal can be followed; else wait until no other program runs it."""
     journal = hub.journal
     if journal is None:
         raise ConfigurationError(f"run: {target} keeps nothing, so that no other program could go on with it")
     if await _is_started(hub):
         raise ConfigurationError(f"run: {target} is running already, and --standby would have it wait; do not start it")
+    if not hasattr(journal, "follow"):
+        async with _leading(hub, target):
+            yield
+        return
+    try:
+        await hub.follow()
+        yield
+    finally:
+        await hub.aclose()
+
+
+@asynccontextmanager
+async def _leading(hub: Hub, target: str) -> AsyncIterator[None]:
+    """Wait until no other program runs the hub, and have it lead then."""
+    from ..standby import StoreLease, leading
+
+    journal = hub.journal
+    assert journal is not None
     lease = journal.lease() if hasattr(journal, "lease") else StoreLease(journal.store, f"{journal.path}/lease")
-    complain(f"{target} stands by until no other program runs it")
-    async with leading(lease):
+    what = "follows, and stands by" if hub.is_following else "stands by"
+    complain(f"{target} {what} until no other program runs it")
+    async with leading(lease, hub=hub):
         yield
 
 

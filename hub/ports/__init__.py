@@ -12,6 +12,7 @@ from ._journal import BatchingJournal, Journal
 from ._link import CommandLink
 from ._listener import HubListener
 from ._paths import normalize_path
+from ._shared_journal import SharedJournal
 from ._store import (
     ChangeCallback,
     ChangeSubscription,
@@ -40,5 +41,6 @@ __all__ = (
     "Journal",
     "KnowledgeStore",
     "ReservingStore",
+    "SharedJournal",
     "normalize_path",
 )

@@ -7,9 +7,11 @@ from .gate import Gate, GatedRecorder
 from .journals import JournalContract, MakeJournal
 from .links import LocalLink
 from .listeners import HubListenerContract
+from .memory_journal import MemoryHistory, MemorySharedJournal
 from .peek import history, peek, pending
 from .recorder import Recorder
 from .runtimes import RuntimeContract
+from .shared_journals import MakeSharedJournal, SharedJournalContract
 from .stores import HoldableStoreContract, KnowledgeStoreContract
 
 __all__ = (
@@ -21,9 +23,13 @@ __all__ = (
     "KnowledgeStoreContract",
     "LocalLink",
     "MakeJournal",
+    "MakeSharedJournal",
     "ManualClock",
+    "MemoryHistory",
+    "MemorySharedJournal",
     "Recorder",
     "RuntimeContract",
+    "SharedJournalContract",
     "history",
     "peek",
     "pending",

@@ -16,12 +16,13 @@ class Caught(Generic[E]):
 
 
 @contextmanager
-def raises(expected: type[E]) -> Iterator[Caught[E]]:
-    """Fail unless the block raises ``expected``."""
+def raises(expected: type[E] | tuple[type[E], ...]) -> Iterator[Caught[E]]:
+    """Fail unless the block raises ``expected``, or one of them."""
     caught: Caught[E] = Caught()
     try:
         yield caught
     except expected as error:
         caught.error = error
         return
-    raise AssertionError(f"{expected.__name__} was not raised")
+    names = " or ".join([each.__name__ for each in (expected if isinstance(expected, tuple) else (expected,))])
+    raise AssertionError(f"{names} was not raised")

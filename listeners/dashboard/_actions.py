@@ -88,6 +88,8 @@ def _may_decide(asked: Asked, view: dict[str, Any]) -> dict[str, Any]:
         why_not = "You may look. To approve or deny, open this page with a token that has the role operate."
     elif asked.parts.source.hub is None:
         why_not = "This page reads a log: to approve or deny, open the dashboard of the hub itself."
+    elif asked.parts.source.hub.is_following:
+        why_not = "This hub follows another one: to approve or deny, open the dashboard of the hub that leads."
     elif view["state"] != "waiting":
         why_not = "It is decided."
     elif (entry := _pending(hub_of(asked), view["approval_id"])) is not None and not _is_asked(asked, entry):

@@ -16,6 +16,7 @@ from hubwire.errors import (
     HubClosed,
     HubError,
     NotFound,
+    NotLeading,
     Overloaded,
 )
 from hubwire.own_log import OwnLog
@@ -211,6 +212,8 @@ def _as_problem(error: Exception) -> Problem:
     if isinstance(error, Problem):
         return error
     text = str(error)[:500]
+    if isinstance(error, NotLeading):
+        return Problem(409, "not_leading", text, "open the dashboard of the hub that leads")
     if isinstance(error, HubClosed):
         return Problem(503, "ended", text, "the hub is not running", headers={"Retry-After": "2"})
     if isinstance(error, Overloaded):

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from hubwire.errors import ConfigurationError, LogDamaged
 
 from ._messages import Head, Message, heads_of
-from ._stream import Stream
+from ._stream import Stored, Stream
 
 __all__ = ("Kept", "checked_name")
 
@@ -52,8 +52,24 @@ class Kept:
         return kept
 
     async def _content(self, subject: str) -> bytes:
-        """Return the newest content that is whole: a writer may have died between two parts of a newer one."""
         last = await self._stream.last(subject)
+        while True:
+            whole = await self._whole(subject, last)
+            content = b"".join([each.content for each in whole])
+            if whole and zlib.crc32(content) == whole[-1].head.next_seq:
+                return content
+            before, last = last, await self._stream.last(subject)
+            # It may have been replaced meanwhile, by a program that writes the journal.
+            if before is None or last is None or before.place == last.place:
+                break
+        raise LogDamaged(
+            f"what is kept at {subject} in {self._stream} is damaged: it is not whole. Restore the stream from a copy;"
+            " or remove the messages of that subject: the hub then starts from its events and snapshots",
+            path=subject,
+        )
+
+    async def _whole(self, subject: str, last: Stored | None) -> Sequence[Message]:
+        """Return the newest content that is whole: a writer may have died between two parts of a newer one."""
         parts: list[Message] = []
         whole: list[Message] = []
         place = 1
@@ -70,11 +86,4 @@ class Kept:
                 whole = parts
             if found.place >= last.place:
                 break
-        content = b"".join([each.content for each in whole])
-        if not whole or zlib.crc32(content) != whole[-1].head.next_seq:
-            raise LogDamaged(
-                f"what is kept at {subject} in {self._stream} is damaged: it is not whole. Restore the stream from a"
-                " copy; or remove the messages of that subject: the hub then starts from its events and snapshots",
-                path=subject,
-            )
-        return content
+        return whole

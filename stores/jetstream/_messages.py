@@ -35,6 +35,17 @@ class Head:
     part: int = 1
     parts: int = 1
     checksum: int = 0
+    committed: int | None = None
+    """The events below were committed when it was written; None in a fence, and in what earlier versions wrote."""
+
+    @property
+    def committed_before(self) -> int:
+        """The events below are committed, for who has read up to this message.
+
+        A writer that takes over recovers from all that was there before its fence.
+        """
+        end = self.next_seq if self.is_fence else self.first
+        return end if self.committed is None else min(self.committed, end)
 
     @property
     def is_fence(self) -> bool:
@@ -48,7 +59,7 @@ class Head:
 
     def headers(self) -> dict[str, str]:
         """Return the headers of the message."""
-        fields = {
+        fields: dict[str, object] = {
             "Hw-Version": VERSION,
             "Hw-Batch": self.batch,
             "Hw-Epoch": self.epoch,
@@ -58,7 +69,11 @@ class Head:
             "Hw-Parts": self.parts,
             "Hw-Sum": self.checksum,
         }
-        return {name: str(value) for name, value in fields.items()} | ({} if self.hub is None else {"Hw-Hub": self.hub})
+        if self.hub is not None:
+            fields["Hw-Hub"] = self.hub
+        if self.committed is not None:
+            fields["Hw-Committed"] = self.committed
+        return {name: str(value) for name, value in fields.items()}
 
     @classmethod
     def parse(cls, headers: Mapping[str, str] | None, where: str) -> Head:
@@ -80,6 +95,7 @@ class Head:
                 part=int(given["Hw-Part"]),
                 parts=int(given["Hw-Parts"]),
                 checksum=int(given["Hw-Sum"]),
+                committed=int(given["Hw-Committed"]) if "Hw-Committed" in given else None,
             )
         except (KeyError, ValueError) as error:
             raise LogDamaged(

@@ -1,4 +1,4 @@
-"""All use of nats-py: a stream of JetStream, with what a journal asks of it, and errors in words.
+"""A stream of JetStream, with what a journal asks of it. With the connection below it: all use of nats-py.
 
 What no server answers is asked again, until it does or the time is over: a server may die, and its cluster goes on in
 seconds. An answer that was lost is settled by who knows what was written: see :class:`~.journal.JetStreamJournal`.
@@ -7,42 +7,33 @@ seconds. An answer that was lost is settled by who knows what was written: see :
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-from hubwire.errors import ConfigurationError, LogDamaged, StoreError, StoreFull, StoreUnavailable
-from hubwire.waking import start_later
+from hubwire.errors import ConfigurationError, LogDamaged, StoreError, StoreFull
 
-try:
-    from nats.aio.client import Client
-    from nats.errors import Error as NatsError, NoRespondersError
-    from nats.js import api
-    from nats.js.errors import APIError, NoStreamResponseError, NotFoundError, ServiceUnavailableError
-except ImportError as error:  # pragma: no cover - the extra is installed where tests run
-    raise ConfigurationError("a journal on JetStream needs nats-py: pip install 'hubwire[nats]'") from error
+from ._connection import (
+    TRANSIENT,
+    APIError,
+    Connection,
+    NatsError,
+    NotFoundError,
+    ServiceUnavailableError,
+    api,
+)
 
 __all__ = ("Missing", "Refused", "Stored", "Stream", "Unsettled")
 
-T = TypeVar("T")
-
-_VERSION_MIN = (2, 12)
-_REQUEST_SECONDS = 2.0
-_PAUSE_SECONDS = 0.05
 _PULL_MESSAGES = 64
-_CLOSING_SECONDS = 2.0
 _SILENT_SECONDS = 2.0
 """After so long a reader that hears nothing is made anew: nats-py needs 18 seconds to find that its server has died."""
+_IDLE_SECONDS = 1.0
+"""After so long without an append, another stream may be there by the same name and with as many messages."""
 _WRONG_LAST = frozenset({10071, 10164})
 """The second: another message of the subject is on its way to the replicas."""
 _FULL = frozenset({10023, 10037, 10047, 10077, 10122})
 """Codes of errors by which a server refuses a message for want of room."""
-_TRANSIENT = (NoRespondersError, NoStreamResponseError, ServiceUnavailableError, TimeoutError, ConnectionError, OSError)
-_USER = re.compile(r"^([a-z]*://)?.*@", re.DOTALL)
-"""Who connects, and the password: up to the last @, as a password may have what an address may not."""
-_MARGIN_BYTES = 4096
-"""What headers may take of a message."""
 
 
 class Refused(Exception):
@@ -69,115 +60,55 @@ class Stored:
         self.content = content
 
 
-class Stream:
+class Stream(Connection):
     """One stream on a cluster."""
 
     def __init__(
         self, servers: str, name: str, subjects: str, *, replicas: int, wait_seconds: float, options: dict[str, Any]
     ) -> None:
-        self.name = name
-        self.servers = [each.strip() for each in servers.split(",")]
+        super().__init__(servers, name, wait_seconds=wait_seconds, options=options)
         self._subjects = subjects
         self._replicas = replicas
-        self._wait_seconds = wait_seconds
-        self._options = options
-        self._connection: Any = None
-        self._js: Any = None
-        self._broken: asyncio.Future[None] | None = None
-        """Done when the connection breaks: what was asked on it is not answered any more."""
-        self._error: Exception | None = None
         self._created: object = None
-        self._is_in_doubt = False
-        """Whether another stream of that name may be there now, as on a server whose disk was lost."""
-        self.content_max = 0
-        """So many bytes a message may have."""
+        self._acked_at = 0.0
+        """When the stream was the one that was opened, for certain, by the loop's clock."""
 
-    def __str__(self) -> str:
-        shown = ",".join(_USER.sub(r"\1…@", each) for each in self.servers)
-        return f"the stream {self.name} at {shown}"
-
-    # -- connecting --
+    # -- opening --
 
     async def open(self) -> None:
         """Connect, and make the stream if it is not there; see that it is one to which a journal can be trusted."""
-        if self._connection is not None:
-            raise StoreError(f"{self} is open already; close it first, or make another journal object")
-        self._broken = self._error = None
-        self._connection = Client()
+        if not self.is_connected:
+            await self.connect()
         try:
-            await self._connect()
-            self._check_version()
-            self._js = self._connection.jetstream(timeout=_REQUEST_SECONDS)
-            self.content_max = self._connection.max_payload - _MARGIN_BYTES
-            self._check_payload()
             info = await self._made()
             self._check(info)
-            self._created, self._is_in_doubt = info.created, False
+            self._created = self._created or info.created
+            self._check_is(info)  # it may have been read before
+            self._is_in_doubt = False
+            self._acked_at = asyncio.get_running_loop().time()
         except BaseException:
             await self.aclose()
             raise
 
-    async def _connect(self) -> None:
+    async def connect(self) -> None:
+        self._created = None
+        await super().connect()
+
+    async def find(self) -> bool:
+        """Look whether there is a stream, and that it is one to be trusted; it is the one that is read from then on.
+
+        Raises :class:`~hubwire.errors.LogDamaged` if it is another one than was found before.
+        """
         try:
-            async with asyncio.timeout(self._wait_seconds):
-                await self._connection.connect(
-                    self.servers,
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=_PAUSE_SECONDS,
-                    error_cb=self._failed,
-                    disconnected_cb=self._disconnected,
-                    **{"name": f"hubwire {self.name}", **self._options},
-                )
-        except (NatsError, OSError, TimeoutError, ValueError, OverflowError) as error:
-            found = self._error or error
-            raise StoreUnavailable(
-                f"no server of {self} could be reached: {type(found).__name__}: {found}. Start one, or give the right"
-                " addresses, user and password"
-            ) from error
-        except (TypeError, AttributeError, LookupError) as error:
-            raise ConfigurationError(
-                f"{self} cannot be connected with these options: {type(error).__name__}: {error}. They are arguments of"
-                " nats.connect, but for those that the journal gives"
-            ) from error
-
-    async def _failed(self, error: Exception) -> None:
-        """Keep an error of the connection: that nothing could be reached says less."""
-        self._error = error
-
-    async def _disconnected(self) -> None:
-        self._is_in_doubt = True
-        broken, self._broken = self._broken, None
-        if broken is not None and not broken.done():
-            broken.set_result(None)
-
-    async def _answer(self, question: Coroutine[Any, Any, T]) -> T:
-        """Ask; raise :class:`ConnectionError` at once when the connection breaks: nats-py would go on to wait."""
-        if self._broken is None:
-            self._broken = asyncio.get_running_loop().create_future()
-        asking = start_later(question, name=f"hubwire {self.name}")
-        try:
-            waited: set[asyncio.Future[Any]] = {asking, self._broken}
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            if not asking.done():
-                raise ConnectionError("the connection broke before there was an answer")
-            return asking.result()
-        finally:
-            asking.cancel()
-
-    def _check_version(self) -> None:
-        version = self._connection.connected_server_version
-        if (version.major, version.minor) < _VERSION_MIN:
-            raise ConfigurationError(
-                f"the server of {self} is nats-server {version.major}.{version.minor}: versions below"
-                f" {'.'.join(map(str, _VERSION_MIN))} acknowledge appends that they then lose; use a newer one"
-            )
-
-    def _check_payload(self) -> None:
-        if self.content_max < _MARGIN_BYTES:
-            raise ConfigurationError(
-                f"the server of {self} takes messages of up to {self._connection.max_payload} bytes: too few for"
-                f" events and what is said of them. Set max_payload to {2 * _MARGIN_BYTES} or more; 1MB is its default"
-            )
+            info = await self._patiently(lambda: self._js.stream_info(self.name))
+        except NotFoundError:
+            return False
+        except APIError as error:
+            raise self._refused_request(error) from error
+        self._check(info)
+        self._created = self._created or info.created
+        self._check_is(info)
+        return True
 
     async def _made(self) -> Any:
         wanted = api.StreamConfig(
@@ -223,19 +154,6 @@ class Stream:
                 " another name, or change it"
             )
 
-    async def aclose(self) -> None:
-        """Close the connection; nothing that is under way is waited for."""
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        closing = start_later(_closed(connection), name=f"hubwire {self.name}")
-        try:
-            await asyncio.wait([closing], timeout=_CLOSING_SECONDS)
-        finally:
-            if not closing.done():
-                _abort(connection)
-                closing.cancel()
-
     # -- writing --
 
     async def publish(self, subject: str, content: bytes, headers: dict[str, str], last: int, of: str) -> int:
@@ -247,17 +165,19 @@ class Stream:
         fenced = {"Nats-Expected-Last-Subject-Sequence": str(last)}
         if of != subject:
             fenced["Nats-Expected-Last-Subject-Sequence-Subject"] = of
+        loop = asyncio.get_running_loop()
         try:
-            if self._is_in_doubt:
+            if self._is_in_doubt or loop.time() - self._acked_at > _IDLE_SECONDS:
                 await self.check_is_same()
             ack = await self._answer(
                 self._js.publish(subject, content, stream=self.name, headers={**headers, **fenced})
             )
         except APIError as error:
             raise self._refusal(error) from error
-        except (*_TRANSIENT, NatsError) as error:
+        except (*TRANSIENT, NatsError) as error:
             self._is_in_doubt = True
             raise Unsettled(f"{type(error).__name__}: {error}") from error
+        self._acked_at = loop.time()
         return int(ack.seq)
 
     async def check_is_same(self) -> None:
@@ -269,13 +189,16 @@ class Stream:
             info = await self._answer(self._js.stream_info(self.name))
         except NotFoundError as error:
             raise Missing("there is no such stream now") from error
+        self._check_is(info)
+        self._is_in_doubt = False
+
+    def _check_is(self, info: Any) -> None:
         if info.created != self._created:
             raise LogDamaged(
                 f"{self} is another one than was opened: it was made anew at {info.created}, and what it had is lost."
                 " Nothing was appended; restore the stream from a copy",
                 path=self.name,
             )
-        self._is_in_doubt = False
 
     def _refusal(self, error: APIError) -> Exception:
         if error.err_code in _WRONG_LAST:
@@ -320,6 +243,34 @@ class Stream:
             return None
         return Stored(int(found.seq), found.subject, found.headers, found.data or b"")
 
+    async def push(self, name: str, subject: str, to: str, begin: int) -> None:
+        """Have the messages of a subject sent to another one, from a place on: by a consumer of this name.
+
+        It says each second that it is there, waits where what it has sent is not taken, and ends when none listens.
+        """
+        config = api.ConsumerConfig(
+            name=name,
+            filter_subject=subject,
+            deliver_subject=to,
+            deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
+            opt_start_seq=max(begin, 1),
+            ack_policy=api.AckPolicy.NONE,
+            max_deliver=1,
+            flow_control=True,
+            idle_heartbeat=1.0,
+            inactive_threshold=10.0,
+            num_replicas=1,
+            mem_storage=True,
+        )
+        await self._told(lambda: self._js.add_consumer(self.name, config))
+
+    async def push_no_more(self, name: str) -> None:
+        """Delete a consumer. Where that fails it ends by itself."""
+        try:
+            await self._answer(self._js.delete_consumer(self.name, name))
+        except (*TRANSIENT, NatsError):
+            return
+
     async def read(self, subject: str, begin: int, end: int) -> AsyncIterator[Stored]:
         """Iterate over the messages of a subject with places from ``begin`` up to ``end``, in order."""
         place = begin
@@ -329,7 +280,7 @@ class Stream:
                 while place <= end:
                     try:
                         messages = await pull.fetch(_PULL_MESSAGES, timeout=_SILENT_SECONDS)
-                    except (*_TRANSIENT, NatsError):
+                    except (*TRANSIENT, NatsError):
                         if (await self.at_or_after(place, subject)) is None:
                             return
                         break
@@ -351,57 +302,6 @@ class Stream:
             mem_storage=True,
         )
         return await self._js.pull_subscribe(subject, stream=self.name, config=config)
-
-    async def _told(self, ask: Callable[[], Coroutine[Any, Any, T]], *, is_optional: bool = False) -> T:
-        """Ask, as below. Raises :class:`~hubwire.errors.StoreError` if it is refused; what is not there may be so."""
-        try:
-            return await self._patiently(ask)
-        except APIError as error:
-            if is_optional and isinstance(error, NotFoundError):
-                raise
-            raise StoreError(
-                f"{self} refused a request: {error.description} (NATS error {error.err_code}); see that it is there,"
-                " and what this user may do with it"
-            ) from error
-
-    async def _patiently(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Ask until there is an answer. Raises :class:`~hubwire.errors.StoreUnavailable` when the time is over."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self._wait_seconds
-        while True:
-            if self._connection is None:
-                raise StoreError(f"{self} is closed")
-            try:
-                return await self._answer(ask())
-            except APIError as error:
-                if not isinstance(error, ServiceUnavailableError):
-                    raise
-                failure: Exception = error
-            except (*_TRANSIENT, NatsError) as error:
-                failure = error
-            if loop.time() > end:
-                raise StoreUnavailable(
-                    f"{self} has not answered for {self._wait_seconds:g} seconds"
-                    f" ({type(failure).__name__}: {failure}); see that most of its servers run"
-                ) from failure
-            await asyncio.sleep(_PAUSE_SECONDS)
-
-
-async def _closed(connection: Any) -> None:
-    try:
-        await connection.close()
-    except (NatsError, OSError, AssertionError):  # the last: it was never connected
-        return
-
-
-def _abort(connection: Any) -> None:
-    """Give up a connection whose other end takes nothing: nats-py would wait until that has taken all."""
-    writer = getattr(getattr(connection, "_transport", None), "_io_writer", None)
-    if writer is not None:
-        writer.transport.abort()
-    for subscription in list(getattr(connection, "_subs", {}).values()):
-        if (task := getattr(subscription, "_wait_for_msgs_task", None)) is not None:
-            task.cancel()
 
 
 async def _ended(pull: Any) -> None:

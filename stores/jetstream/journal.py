@@ -6,23 +6,27 @@ import asyncio
 import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from enum import Enum
 from functools import partial
 from typing import Any, TypeVar
 
 import attrs
 
 from hubwire import Event, codec
-from hubwire.errors import ConfigurationError, Fenced, HistoryGone, LogDamaged, StoreError, StoreUnavailable
+from hubwire.errors import ConfigurationError, Fenced, HubError, LogDamaged, StoreError, StoreUnavailable
 from hubwire.ports import KnowledgeStore, normalize_path
 from hubwire.standby import Lease
 from hubwire.waking import start_later
 
 from ..durability import Durability
+from ._following import follow
+from ._held import End, Held
 from ._kept import Kept, checked_name
 from ._lease import JetStreamLease
-from ._messages import Head, Message, heads_of
+from ._messages import Head, heads_of
 from ._stream import Missing, Refused, Stream, Unsettled
 from ._synced import synced_durability
+from ._words import Telling
 
 __all__ = ("JetStreamJournal",)
 
@@ -33,8 +37,15 @@ _PAUSE_SECONDS = 0.05
 _TAKEOVERS_MAX = 20
 
 
+class _Phase(Enum):
+    CLOSED = "closed"
+    PREPARED = "prepared"
+    """It can be read."""
+    OPEN = "open"
+
+
 class JetStreamJournal:
-    """A :class:`~hubwire.ports.Journal` that is a stream of NATS JetStream, on three servers or more.
+    """A :class:`~hubwire.ports.SharedJournal` that is a stream of NATS JetStream, on three servers or more.
 
     ``servers`` are addresses, separated by commas; ``name`` is that of the journal, and ``hw.<name>`` and the stream
     ``HW_<name>`` are its. ``store`` keeps the snapshots, below ``path``: it has to be one that every machine reaches.
@@ -49,6 +60,9 @@ class JetStreamJournal:
     ``monitoring``, the URL of a server's monitoring port, the journal asks whether they have it; ``assert_sync_always``
     says that they do. Otherwise :attr:`durability` is FLUSH: what all of them lose at once, by a loss of power, may be
     lost. ``single_server`` allows fewer than three replicas: the events are as safe as that server's disk is.
+
+    **Many readers.** :meth:`follow` reads on a connection of its own, from any server. How far events are committed is
+    in each message, and said beside the stream, at ``hw._committed.<name>``, at once and twice a second.
 
     Servers below 2.12 are refused: they acknowledge what they lose. So is a stream that may drop events.
     """
@@ -76,10 +90,6 @@ class JetStreamJournal:
         self.store: KnowledgeStore = store
         self.path: str = normalize_path(path or f"/{name}")
         self.epoch: int = 0
-        self.first_seq: int = 0
-        self.next_seq: int = 0
-        self.hub_id: str | None = None
-        self.size_bytes: int = 0
         self.durability: Durability = Durability.FSYNC if assert_sync_always else Durability.FLUSH
         """What an acknowledged event survives; known for certain when the journal is open."""
         self._monitoring = monitoring
@@ -96,13 +106,13 @@ class JetStreamJournal:
         )
         self._stream = self._make()
         self._kept = Kept(self._stream, f"hw.{name}.kept")
-        self._place = 0
-        """Of the last message of the journal."""
-        self._oldest_next = 0
-        """The event after the oldest message that holds some."""
+        self._held = Held(self._stream, self._subject, repr(self))
+        self._aside = f"hw._committed.{name}"  # no name of a journal begins so
+        self._telling: Telling | None = None
+        self._beating: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
         self._under_way: asyncio.Task[Any] | None = None
-        self._is_open = False
+        self._phase = _Phase.CLOSED
 
     def __repr__(self) -> str:
         return f"JetStreamJournal({self._stream!s})"
@@ -111,69 +121,145 @@ class JetStreamJournal:
         """Return the lease of this journal: see :func:`hubwire.standby.leading`. It has a connection of its own."""
         return JetStreamLease(self._make, f"hw.{self.name}.lease")
 
+    @property
+    def first_seq(self) -> int:
+        return self._held.first_seq
+
+    @property
+    def next_seq(self) -> int:
+        end = self._held.end
+        return end.committed if self._phase is _Phase.PREPARED else end.next_seq
+
+    @property
+    def hub_id(self) -> str | None:
+        return self._held.end.hub
+
+    @property
+    def size_bytes(self) -> int:
+        return self._held.size_bytes
+
     # -- opening and closing --
 
-    async def open(self) -> None:
-        await self._stream.open()
-        self._writing, self._under_way = asyncio.Lock(), None  # those of another event loop cannot be waited for
+    async def prepare(self) -> None:
+        self._check_unopened()
+        if self._phase is _Phase.CLOSED:
+            await self._stream.connect()
+        self._phase = _Phase.PREPARED
         try:
+            if await self._stream.find():
+                await self._held.find_end()
+                await self._held.find_beginning()
+            else:
+                self._held.forget()
+        except BaseException:
+            await self._disconnect()
+            raise
+
+    async def open(self) -> None:
+        self._check_unopened()
+        self._writing, self._under_way = asyncio.Lock(), None  # those of another event loop cannot be waited for
+        self._phase = _Phase.OPEN  # from here on another one that tries finds it so
+        try:
+            await self._stream.open()
             if self._monitoring is not None:
                 self.durability = await synced_durability(self._monitoring, self.durability)
             await self._take_over()
-            await self._find_beginning()
+            await self._held.find_beginning()
         except BaseException:
-            await self._stream.aclose()
+            await self._disconnect()
             raise
-        self._is_open = True
+        say = partial(self._stream.say, self._aside)
+        self._telling = Telling(self.epoch, self._held.end.committed, say, self._is_writing)
+        self._beating = start_later(self._telling.run(), name="hubwire journal on JetStream")
+        self._beating.add_done_callback(_seen)
+
+    def _check_unopened(self) -> None:
+        if self._phase is _Phase.OPEN:
+            raise StoreError(f"{self!r} is open already; close it first, or make another journal object")
+
+    async def _disconnect(self) -> None:
+        self._phase = _Phase.CLOSED
+        await self._stream.aclose()
 
     async def _take_over(self) -> None:
         """Store a fence behind the last message: from here on nobody else can append."""
         for _ in range(_TAKEOVERS_MAX):
-            await self._find_end()
-            fence = Head(secrets.token_hex(16), 0, self.next_seq, self.next_seq, self.hub_id, part=0, parts=0)
+            if await self._held.find_end() is None:
+                await self._check_is_new()
+            end = self._held.end
+            fence = Head(secrets.token_hex(16), 0, end.next_seq, end.next_seq, end.hub, part=0, parts=0)
             try:
-                self._place = self.epoch = await self._settled(self._subject, fence, b"")
+                self.epoch = await self._settled(self._subject, fence, b"")
             except Fenced:  # another one took over, or appended, between the two
                 await asyncio.sleep(_PAUSE_SECONDS)
             else:
+                self._held.end = End.of(self.epoch, fence)
                 return
         raise StoreUnavailable(
             f"{self!r} could not be taken over: {_TAKEOVERS_MAX} times another hub has appended in between; see which"
             " programs use it"
         )
 
-    async def _find_end(self) -> None:
-        found = await self._stream.last(self._subject)
-        self._place = 0 if found is None else found.place
-        head = None if found is None else Head.parse(found.headers, f"message {found.place} of {self._stream}")
-        self.next_seq = 0 if head is None else head.next_seq
-        self.hub_id = None if head is None else head.hub
-
-    async def _find_beginning(self) -> None:
-        first = await self._message_from(1)
-        while first is not None and first.head.is_fence and first.place < self._place:
-            first = await self._message_from(first.place + 1)
-        self.first_seq = self.next_seq if first is None else first.head.first
-        self._oldest_next = self.first_seq if first is None else await self._end_of(first)
-        self.size_bytes = await self._stream.size_bytes()
-
-    async def _end_of(self, message: Message) -> int:
-        """Return the event after the batch of a message."""
-        while not message.head.is_last and (found := await self._message_from(message.place + 1)) is not None:
-            if found.head.batch != message.head.batch:
-                break
-            message = found
-        return message.head.next_seq
+    async def _check_is_new(self) -> None:
+        """See that a journal without a message never had one: snapshots come after events."""
+        snapshots = f"{self.path}/snapshots"
+        found = "positions and pointers are kept beside it" if await self._kept.load() else None
+        if found is None and await self.store.list(snapshots):
+            found = f"there are snapshots of it at {snapshots} of {self.store!r:.200}"
+        if found is not None:
+            raise LogDamaged(
+                f"{self!r} has no event, and {found}: its stream was emptied, or made anew. Nothing was written."
+                " Restore the stream from a copy; or give the journal another name and path, to begin anew",
+                path=self._stream.name,
+            )
 
     async def aclose(self) -> None:
-        await self.release()
+        if self._phase is _Phase.OPEN:
+            try:
+                await self._mark()
+            except (HubError, Refused, Unsettled):
+                pass  # it is said for those that come later; it is no event
+            finally:
+                await self.release()
+        else:
+            await self._disconnect()
+
+    async def _mark(self) -> None:
+        """Say in the stream how far events are committed: those that follow later hear no word beside it."""
+        told, end = self._told(), self._held.end
+        if told <= end.committed or self._is_writing():
+            return
+        mark = Head(
+            secrets.token_hex(16), self.epoch, end.next_seq, end.next_seq, end.hub, part=0, parts=0, committed=told
+        )
+        await self._stream.publish(self._subject, b"", mark.headers(), end.place, self._subject)
 
     async def release(self) -> None:
         """Give the journal up; another one goes on with it."""
-        self._is_open = False
-        if self._under_way is not None and not self._under_way.done():
-            await asyncio.wait([self._under_way], timeout=self._wait_seconds)
-        await self._stream.aclose()
+        self._phase = _Phase.CLOSED
+        beating, self._beating = self._beating, None
+        if beating is not None:
+            beating.cancel()
+        try:
+            if self._under_way is not None and self._is_writing():
+                await asyncio.wait([self._under_way], timeout=self._wait_seconds)
+        finally:
+            await self._stream.aclose()
+
+    # -- those that follow --
+
+    def follow(self, after: int = -1) -> AsyncIterator[Sequence[Event]]:
+        return follow(self._make(), self._subject, self._aside, repr(self), after)
+
+    def committed(self, seq: int) -> None:
+        if self._phase is _Phase.OPEN and self._telling is not None:
+            self._telling.advance(min(seq, self._held.end.next_seq))
+
+    def _is_writing(self) -> bool:
+        return self._under_way is not None and not self._under_way.done()
+
+    def _told(self) -> int:
+        return 0 if self._telling is None else self._telling.committed
 
     # -- appending --
 
@@ -184,26 +270,24 @@ class JetStreamJournal:
         await self.append(events)  # one message is whole, or not there
 
     async def _append(self, events: Sequence[Event]) -> None:
-        assert events[0].seq == self.next_seq
+        held, start = self._held, self._held.end
+        assert events[0].seq == start.next_seq
         content = b"\n".join([codec.encode(event) for event in events])
         end, hub = events[-1].seq + 1, events[-1].hub
-        batch = Head(secrets.token_hex(16), self.epoch, self.next_seq, end, hub)
+        batch = Head(secrets.token_hex(16), self.epoch, start.next_seq, end, hub, committed=self._told())
         for head, piece in heads_of(content, self._stream.content_max, batch):
-            # A part before the last says whose the events before it are.
-            said = head if head.is_last else attrs.evolve(head, hub=self.hub_id)
-            self._place = await self._settled(self._subject, said, piece)
-        if not self._oldest_next or self.first_seq == self.next_seq:
-            self._oldest_next = end
-        self.next_seq, self.hub_id = end, hub
-        self.size_bytes += len(content)
+            if head.is_last:
+                held.grow(await self._settled(self._subject, head, piece), head, len(content))
+            else:  # says whose the events before it are
+                said = attrs.evolve(head, hub=start.hub)
+                held.end = End.of(await self._settled(self._subject, said, piece), said)
 
     async def _alone(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Do one thing at a time, to its end, also when its caller is cancelled."""
         async with self._writing:
-            if self._under_way is not None and not self._under_way.done():
+            if self._under_way is not None and self._is_writing():
                 await asyncio.wait([self._under_way])  # of a caller that was cancelled
-            if not self._is_open:
-                raise StoreError(f"{self!r} is closed")
+            self._check_open()
             self._under_way = task = start_later(work(), name="hubwire journal on JetStream")
             task.add_done_callback(_seen)
             return await asyncio.shield(task)
@@ -215,7 +299,7 @@ class JetStreamJournal:
         :class:`~hubwire.errors.Fenced`, and :class:`~hubwire.errors.StoreUnavailable` if it cannot be settled in time.
         """
         loop = asyncio.get_running_loop()
-        end, last = loop.time() + self._wait_seconds, self._place
+        end, last = loop.time() + self._wait_seconds, self._held.end.place
         while True:
             try:
                 return await self._stream.publish(subject, content, head.headers(), last, self._subject)
@@ -265,11 +349,14 @@ class JetStreamJournal:
 
     async def check(self) -> None:
         async with self._writing:
-            if not self._is_open:
-                raise StoreError(f"{self!r} is closed")
-            if self._under_way is not None and not self._under_way.done():
+            self._check_open()
+            if self._under_way is not None and self._is_writing():
                 await asyncio.wait([self._under_way])
-            await self._check_last(self._place)
+            await self._check_last(self._held.end.place)
+
+    def _check_open(self) -> None:
+        if self._phase is not _Phase.OPEN:
+            raise StoreError(f"{self!r} is closed")
 
     # -- what is kept beside the events --
 
@@ -283,119 +370,17 @@ class JetStreamJournal:
         await self._stream.purge(subject, before=places[0])
 
     async def kept(self) -> Mapping[str, bytes]:
+        if self._phase is _Phase.PREPARED and not await self._stream.find():
+            return {}
         return await self._kept.load()
 
     # -- reading --
 
-    async def replay(self, after: int = -1) -> AsyncIterator[Event]:
-        expected, end, last = after + 1, self.next_seq, self._place
-        self._check_holds(expected)
-        if expected >= end:
-            return
-        begin = await self._message_with(expected)
-        parts: list[Message] = []
-        async for stored in self._stream.read(self._subject, begin.place, last):
-            message = self._parsed(stored.place, stored.headers, stored.content)
-            if message.head.is_fence:
-                continue
-            if parts and parts[0].head.batch != message.head.batch:
-                parts = []  # a batch that was not finished
-            parts.append(message)
-            if not message.head.is_last:
-                continue
-            batch, parts = parts, []
-            if message.head.next_seq <= expected:
-                continue
-            if [each.head.part for each in batch] != list(range(1, message.head.parts + 1)):
-                self._check_holds(expected)  # a truncation may have come between
-                raise self._damaged(message.place, "the parts before it are missing")
-            for event in self._events(batch):
-                if event.seq < expected:
-                    continue
-                if event.seq != expected:
-                    self._check_holds(expected)
-                    raise self._damaged(message.place, f"it holds event {event.seq} where {expected} should be")
-                expected += 1
-                yield event
-                if expected == end:
-                    return
-        self._check_holds(expected)
-        raise LogDamaged(
-            f"{self!r} ends before event {expected}, but had {end} events; restore the stream from a copy",
-            path=self._stream.name,
-        )
-
-    def _events(self, batch: Sequence[Message]) -> list[Event]:
-        content = b"".join([each.content for each in batch])
-        try:
-            return [codec.decode(line) for line in content.split(b"\n")]
-        except ValueError as error:
-            raise self._damaged(batch[-1].place, str(error)) from error
-
-    def _parsed(self, place: int, headers: dict[str, str] | None, content: bytes) -> Message:
-        where = f"message {place} of {self._stream}"
-        message = Message(place, Head.parse(headers, where), content)
-        message.check(str(self._stream))
-        return message
-
-    def _damaged(self, place: int, what: str) -> LogDamaged:
-        return LogDamaged(f"message {place} of {self._stream} is damaged: {what}", path=self._stream.name)
-
-    def _check_holds(self, seq: int) -> None:
-        if seq < self.first_seq:
-            raise HistoryGone(
-                f"events from {seq} on are wanted, but {self!r} is truncated before {self.first_seq}; go on from there",
-                first_seq=self.first_seq,
-            )
-
-    async def _message_from(self, place: int) -> Message | None:
-        found = await self._stream.at_or_after(place, self._subject)
-        return None if found is None else self._parsed(found.place, found.headers, found.content)
-
-    async def _message_with(self, seq: int) -> Message:
-        """Return the first message of the batch that holds an event; it is one of those that are held."""
-        low, high, best = 1, self._place, None
-        while low <= high:
-            middle = (low + high) // 2
-            found = await self._message_from(middle)
-            if found is None or found.place > high:
-                high = middle - 1
-            elif found.head.next_seq > seq:  # of a batch in parts, the last one alone says so
-                best, high = found, middle - 1
-            else:
-                low = found.place + 1
-        if best is not None and best.head.parts > 1:
-            best = await self._first_part(best)
-        if best is None or best.head.first > seq:
-            self._check_holds(seq)
-            raise LogDamaged(f"{self!r} has no event {seq}; restore the stream from a copy", path=self._stream.name)
-        return best
-
-    async def _first_part(self, last: Message) -> Message:
-        """Return the first part of a batch. What is kept beside the events, and a lease, may lie between its parts."""
-        low, high, best = 1, last.place, last
-        while low < high:
-            middle = (low + high) // 2
-            found = await self._message_from(middle)
-            if found is not None and found.head.batch == last.head.batch:
-                best, high = found, middle
-            else:
-                low = middle + 1
-        if best.head.part != 1:
-            raise self._damaged(last.place, "the parts before it are missing")
-        return best
-
-    # -- truncating --
+    def replay(self, after: int = -1) -> AsyncIterator[Event]:
+        return self._held.replay(after, self.next_seq)
 
     async def truncate_before(self, seq: int) -> None:
-        seq = min(seq, self.next_seq - 1)
-        if seq < self._oldest_next or seq <= self.first_seq:
-            return
-        message = await self._message_with(seq)
-        self.first_seq = message.head.first  # before they go: who reads them then is told so
-        await self._stream.purge(self._subject, before=message.place)
-        self._oldest_next = await self._end_of(message)
-        self.size_bytes = await self._stream.size_bytes()
+        await self._held.truncate_before(seq)
 
 
 def _seen(task: asyncio.Task[Any]) -> None:

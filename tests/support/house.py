@@ -186,6 +186,8 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     ("hubwire._hub",),
     ("hubwire._tenant", "hubwire._forwarding"),
     ("hubwire._health", "hubwire._life", "hubwire._listening", "hubwire._ways", "hubwire._acting"),
+    ("hubwire._starting", "hubwire._stopping"),
+    ("hubwire._following",),
     ("hubwire._face", "hubwire._face_shown"),
     ("hubwire._parts", "hubwire._arguments"),
     ("hubwire._actors", "hubwire._feeds"),
