@@ -710,6 +710,8 @@ class Hub(EnteredAsync):
         journal that can be followed (:class:`~hubwire.ports.SharedJournal`), and what that raises when it is prepared.
         """
         await self._life.follow(self._health.follow)
+        if self._connection is not None:
+            self._connection.follow()
 
     async def lead(self) -> None:
         """Take the lead, on a hub that follows: take possession of the journal, apply the last events, be started.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -14,9 +14,18 @@ import pytest
 
 from hubwire import Agent, Channel, Delivery, GenericEvent, Hub
 from hubwire.context import scope
-from hubwire.errors import AccessDenied, CommandRejected, ForwardingFailed
+from hubwire.errors import (
+    AccessDenied,
+    CommandRejected,
+    ConfigurationError,
+    ForwardingFailed,
+    HubClosed,
+    HubFailed,
+    NotFound,
+    NotLeading,
+)
 from hubwire.stores import MemoryStore
-from hubwire.testing import LocalLink, history
+from hubwire.testing import LocalLink, MemoryHistory, MemorySharedJournal, history
 from support import until
 from support.followers import Replica
 
@@ -474,3 +483,108 @@ async def test_the_context_goes_with_the_command() -> None:
         assert (posted.correlation_id, posted.session_id, posted.turn_id) == ("c1", "s1", "t1")
         event = next(each for each in await history(leader) if each.kind == "agent.registered")
         assert (event.correlation_id, event.agent_id) == ("c1", agent.id)
+
+
+# --- hubs of one journal ---------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def hubs_of_one_journal(link: LocalLink, **settings: Any) -> AsyncIterator[tuple[Hub, Hub]]:
+    """One that leads, and one that follows its journal."""
+    events = MemoryHistory(MemoryStore(), beat_seconds=0.02)
+    leader, follower = (Hub(journal=MemorySharedJournal(events), **settings) for _ in range(2))
+    for each in (leader, follower):
+        each.connect(link)
+    await leader.start()
+    try:
+        await follower.follow()
+        try:
+            yield leader, follower
+        finally:
+            await follower.aclose()
+    finally:
+        with suppress(HubFailed):  # another one leads
+            await leader.aclose()
+
+
+async def test_a_hub_that_follows_a_journal_gives_commands_and_goes_on_when_it_leads() -> None:
+    link = LossyLink()
+    async with hubs_of_one_journal(link) as (leader, follower):
+        ann = await follower.agents.register("ann")
+        bob = await follower.agents.register("bob")
+        channel = await follower.channels.open([ann, bob])
+        posted = await channel.post(ann, "one")
+        assert [event.content for event in await channel.history()] == ["one"]
+        assert posted in await all_of(leader)
+        with pytest.raises(NotFound):
+            await follower.topics.subscribe("nobody", "x")
+        groups, count = follower.agents, len(link.requests)
+        await leader.aclose()
+        await follower.lead()
+        await until(lambda: follower.agents is not groups)
+        await channel.post(ann, "two")
+        await groups.register("cid")
+        assert type(follower.channels.get(channel.id)) is Channel
+        assert len(link.requests) == count
+        assert [event.content for event in await all_of(follower) if event.kind == "envelope.posted"] == ["one", "two"]
+
+
+async def test_commands_under_way_are_carried_out_once_when_another_hub_comes_to_lead() -> None:
+    """The follower itself takes the lead, while it gives commands; the hub that led goes on, and is refused."""
+    link = LossyLink()
+    async with hubs_of_one_journal(link) as (leader, follower):
+        ann = await follower.agents.register("ann")
+        done: list[str] = []
+
+        async def work(name: str) -> None:
+            for number in range(30):
+                await ann.set_skill(f"{name}{number}")
+                done.append(f"{name}{number}")
+
+        async with anyio.create_task_group() as tasks:
+            for name in "abcd":
+                tasks.start_soon(work, name)
+            await until(lambda: len(done) > 20)
+            await follower.lead()
+        skills = [event.skill for event in await all_of(follower) if event.kind == "agent.skill_set"]
+        assert sorted(skills) == sorted(done)
+        assert len(skills) == 120
+
+
+async def test_a_hub_that_follows_and_is_not_connected_says_who_takes_commands() -> None:
+    events = MemoryHistory(MemoryStore())
+    async with Hub(journal=MemorySharedJournal(events)):
+        follower = Hub(journal=MemorySharedJournal(events))
+        await follower.follow()
+        with pytest.raises(NotLeading):
+            await follower.agents.register("ann")
+        link = LocalLink()
+        follower.connect(link)
+        with pytest.raises(ConfigurationError, match="connected already"):
+            follower.connect(link)
+        with pytest.raises(NotLeading):
+            follower.emit_nowait(GenericEvent(kind="my.event", data={}))
+        await follower.aclose()
+        with pytest.raises(HubClosed):
+            await follower.agents.register("ann")
+
+
+async def test_closing_a_hub_that_follows_ends_the_commands_that_wait() -> None:
+    link = LossyLink()
+    async with hubs_of_one_journal(link) as (leader, follower):
+        await follower.agents.register("ann")
+        link.lose_requests = 1_000_000
+        failures: list[BaseException] = []
+
+        async def call() -> None:
+            try:
+                await follower.agents.register("bob")
+            except HubClosed as error:
+                failures.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(call)
+            await until(lambda: len(link.requests) > 3)
+            await follower.aclose()
+        assert "closed while it waited" in str(failures[0])
+        assert [each.name for each in leader.agents.list()] == ["ann"]
