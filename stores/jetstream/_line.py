@@ -1,4 +1,4 @@
-"""A connection for requests and replies: with :mod:`._stream`, all use of nats-py."""
+"""A connection for requests and replies: with :mod:`._connection` and what is on it, all use of nats-py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from hubwire.errors import ConfigurationError
 from hubwire.waking import start_later
 
-from ._stream import _USER, _abort, _closed
+from ._connection import _USER, _abort, _closed
 
 try:
     from nats.aio.client import Client
