@@ -702,8 +702,9 @@ class Hub(EnteredAsync):
         were committed until then are applied; later ones are applied a moment after their commit. All that only reads
         works meanwhile, from the state here: ``agents``, ``channels``, :meth:`events`, BEST_EFFORT listeners such as a
         live tail or a dashboard, :meth:`health`. Nobody sees what a crash can undo. Commands raise
-        :class:`~hubwire.errors.NotLeading`; REQUIRED and DURABLE listeners are not called, inboxes deliver nothing,
-        and neither actors nor timers nor feeds run, before :meth:`lead`. :meth:`aclose` ends it.
+        :class:`~hubwire.errors.NotLeading`, unless the hub is connected to the one that leads: :meth:`connect`.
+        REQUIRED and DURABLE listeners are not called, inboxes deliver nothing, and neither actors nor timers nor feeds
+        run, before :meth:`lead`. :meth:`aclose` ends it.
 
         A journal that cannot be reached is tried again each second, and health says so. The hub fails if it came so far
         behind that the next events are no longer held. Raises :class:`~hubwire.errors.ConfigurationError` without a

@@ -532,7 +532,7 @@ async def test_a_hub_that_follows_a_journal_gives_commands_and_goes_on_when_it_l
 async def test_commands_under_way_are_carried_out_once_when_another_hub_comes_to_lead() -> None:
     """The follower itself takes the lead, while it gives commands; the hub that led goes on, and is refused."""
     link = LossyLink()
-    async with hubs_of_one_journal(link) as (leader, follower):
+    async with hubs_of_one_journal(link) as (_, follower):
         ann = await follower.agents.register("ann")
         done: list[str] = []
 

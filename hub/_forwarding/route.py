@@ -12,10 +12,11 @@ import anyio
 import attrs
 
 from .._commands import Core
+from .._foreign.guards import class_name
 from .._parts import Parts
 from ..approvals import Approval
 from ..context import current
-from ..errors import AskFailed, EventTooLarge, ForwardingFailed
+from ..errors import AskFailed, CommandRejected, EventTooLarge, ForwardingFailed
 from ..events import Event
 from ..own_log import OwnLog
 from ..ports import CommandLink
@@ -110,6 +111,12 @@ class Route:
         raise failure
 
     def _content(self, core: Core, name: str, on: Any, args: Sequence[Any], named: Mapping[str, Any]) -> bytes:
+        for each in (*args, *named.values()):
+            if type(each).__name__ == "ApprovalPolicy":
+                raise CommandRejected(
+                    f"{name}: {class_name(each)} has code in it, which is not sent to the hub that leads; give the"
+                    " policy to the hubs themselves, as Hub(approvals=...)"
+                )
         around, acting = current(), core.acting
         call: dict[str, Any] = {"name": name, "args": [encode(each) for each in args]}
         if on is not None:
