@@ -26,7 +26,7 @@ from hubwire.errors import (
 )
 from hubwire.stores import MemoryStore
 from hubwire.testing import LocalLink, MemoryHistory, MemorySharedJournal, history
-from support import until
+from support import files_of, store_of, until
 from support.followers import Replica
 
 
@@ -588,3 +588,30 @@ async def test_closing_a_hub_that_follows_ends_the_commands_that_wait() -> None:
             await follower.aclose()
         assert "closed while it waited" in str(failures[0])
         assert [each.name for each in leader.agents.list()] == ["ann"]
+
+
+# --- after a crash ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_crash_leaves_a_command_with_what_came_of_it_or_neither() -> None:
+    """The journal is cut behind each of its lines: they are one batch, and the session goes with them."""
+    store, link = MemoryStore(), LossyLink()
+    leader = Hub(store)
+    leader.connect(link)
+    async with leader, Replica(leader, link) as follower:
+        for number in range(3):
+            await follower.agents.register(f"agent{number}")
+        await follower.channels.open(["agent0", "agent1"])
+        files = await files_of(store)
+    (segment,) = [name for name in files if name.startswith("/journal/log/") and name.endswith(".jsonl")]
+    content, found = files[segment], set[tuple[int, ...]]()
+    for end in [place + 1 for place, byte in enumerate(content) if byte == ord("\n")]:
+        async with Hub(await store_of({**files, segment: content[:end]})) as hub:
+            followers, events = hub._parts.state.followers, await all_of(hub)
+            done = [event.number for event in events if event.kind == "follower.commanded"]
+            assert len(hub.agents.list()) == min(len(done), 3)
+            assert len(hub.channels.list()) == (len(done) == 4)
+            for session in followers:
+                assert [number for number in range(4) if followers.find(session.follower_id, number)] == done
+            found.add(tuple(done))
+    assert found == {tuple(range(count)) for count in range(5)}
