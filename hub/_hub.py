@@ -64,8 +64,8 @@ if TYPE_CHECKING:
     from ._commands.dead_letters import DeadLetterCommands
     from ._delivery.letter import DeadLetterPolicy
     from ._feeds.handle import FeedHandle
-    from ._forwarding.connecting import Connection
     from ._foreign.arguments import Call
+    from ._forwarding.connecting import Connection
     from ._tenant import TenantHub  # imported with the first tenant
     from .approvals import ApprovalPolicy
     from .redaction import Redactor
@@ -702,14 +702,17 @@ class Hub(EnteredAsync):
         were committed until then are applied; later ones are applied a moment after their commit. All that only reads
         works meanwhile, from the state here: ``agents``, ``channels``, :meth:`events`, BEST_EFFORT listeners such as a
         live tail or a dashboard, :meth:`health`. Nobody sees what a crash can undo. Commands raise
-        :class:`~hubwire.errors.NotLeading`; REQUIRED and DURABLE listeners are not called, inboxes deliver nothing,
-        and neither actors nor timers nor feeds run, before :meth:`lead`. :meth:`aclose` ends it.
+        :class:`~hubwire.errors.NotLeading`, unless the hub is connected to the one that leads: :meth:`connect`.
+        REQUIRED and DURABLE listeners are not called, inboxes deliver nothing, and neither actors nor timers nor feeds
+        run, before :meth:`lead`. :meth:`aclose` ends it.
 
         A journal that cannot be reached is tried again each second, and health says so. The hub fails if it came so far
         behind that the next events are no longer held. Raises :class:`~hubwire.errors.ConfigurationError` without a
         journal that can be followed (:class:`~hubwire.ports.SharedJournal`), and what that raises when it is prepared.
         """
         await self._life.follow(self._health.follow)
+        if self._connection is not None:
+            self._connection.follow()
 
     async def lead(self) -> None:
         """Take the lead, on a hub that follows: take possession of the journal, apply the last events, be started.

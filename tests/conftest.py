@@ -36,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _forwarded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """With ``--forwarded``, let the tests of a module have their hubs by way of others that follow them."""
     if request.config.getoption("--forwarded") and hasattr(request.module, "Hub"):
-        from support.followers import ForwardedHub, is_of_one_hub, without_followers  # noqa: PLC0415 - few runs have this option
+        from support.followers import ForwardedHub, is_of_one_hub, without_followers
 
         if reason := is_of_one_hub(request.node):
             pytest.skip(reason)

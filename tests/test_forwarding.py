@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -14,10 +14,25 @@ import pytest
 
 from hubwire import Agent, Channel, Delivery, GenericEvent, Hub
 from hubwire.context import scope
-from hubwire.errors import AccessDenied, CommandRejected, ForwardingFailed
+from hubwire.errors import (
+    AccessDenied,
+    CommandRejected,
+    ConfigurationError,
+    ForwardingFailed,
+    HubClosed,
+    HubFailed,
+    NotFound,
+    NotLeading,
+)
 from hubwire.stores import MemoryStore
-from hubwire.testing import LocalLink, history
+from hubwire.testing import LocalLink, MemoryHistory, MemorySharedJournal, history
+from support import files_of, store_of, until
 from support.followers import Replica
+
+
+async def all_of(hub: Hub) -> list[Any]:
+    """All its events, of any kind."""
+    return list(await history(hub))
 
 
 @asynccontextmanager
@@ -27,8 +42,7 @@ async def two_hubs(link: LocalLink | None = None, **settings: Any) -> AsyncItera
     leader = Hub(**settings)
     leader.connect(link)
     async with leader, Replica(leader, link) as follower:
-        while not link._handlers:
-            await anyio.sleep(0)
+        await until(lambda: bool(link._handlers))
         yield leader, follower
 
 
@@ -97,7 +111,7 @@ async def test_a_command_whose_answers_are_lost_is_carried_out_once() -> None:
         assert kinds(leader).count("follower.commanded") == 1
         assert len(link.requests) == 5
         link.lose_answers = 2
-        with pytest.raises(CommandRejected, match="taken|already"):
+        with pytest.raises(CommandRejected, match=r"taken|already"):
             await follower.agents.register("ann")
 
 
@@ -153,8 +167,7 @@ async def test_the_next_hub_that_leads_knows_what_came_of_a_command(name: str) -
                 results.append(await CALLS[name](follower, team))
 
             tasks.start_soon(call)
-            while "follower.commanded" not in kinds(leader)[before:]:
-                await anyio.sleep(0.005)
+            await until(lambda: "follower.commanded" in kinds(leader)[before:])
             await leader._parts.pipeline.until_committed(leader._parts.pipeline.ring.applied.value - 1)
             wanted = kinds(leader)[before:]
             await leader.abort()
@@ -162,8 +175,7 @@ async def test_the_next_hub_that_leads_knows_what_came_of_a_command(name: str) -
             async with Hub(store) as second:
                 second.connect(link)
                 await replica.follow(second)
-                while not results:
-                    await anyio.sleep(0.005)
+                await until(lambda: bool(results))
                 again = [kind for kind in kinds(second) if kind == "follower.commanded"]
                 assert not again
                 assert wanted.count("follower.commanded") == 1
@@ -185,7 +197,7 @@ async def test_the_next_hub_that_leads_knows_what_came_of_a_command(name: str) -
                 elif name == "timers.after":
                     assert second.timers.get(seen.id).entry.payload == {"n": 1}
                 elif name == "approvals.request":
-                    asked = [event for event in await history(second) if event.kind == "approval.requested"]
+                    asked = [event for event in await all_of(second) if event.kind == "approval.requested"]
                     assert [event.approval_id for event in asked] == [seen]
 
 
@@ -202,7 +214,7 @@ async def test_many_commands_side_by_side_are_carried_out_once_and_in_order() ->
         async with anyio.create_task_group() as tasks:
             for number in range(900):
                 tasks.start_soon(post, number)
-        seen = [event.content for event in await history(leader) if event.kind == "envelope.posted"]
+        seen = [event.content for event in await all_of(leader) if event.kind == "envelope.posted"]
         assert seen == ["hello", *sorted(posted, key=posted.__getitem__)]
         assert sorted(posted) == list(range(900))
         assert len(leader._parts.state.followers) >= 1
@@ -388,7 +400,7 @@ async def test_the_error_says_that_none_answers_and_whether_it_may_have_happened
         replica = Replica(leader, link)
         replica.connection._faces.route._silent_seconds_max = 0.1
         async with replica as follower:
-            with pytest.raises(ForwardingFailed, match="no hub has answered for .*none has answered since") as error:
+            with pytest.raises(ForwardingFailed, match=r"no hub has answered for .*none has answered since") as error:
                 await follower.agents.register("ann")
             assert not error.value.may_have_happened
             leader.connect(link)
@@ -405,9 +417,7 @@ async def test_a_call_that_is_cancelled_is_cancelled_there_too() -> None:
         team = await team_of(follower)
         with anyio.move_on_after(0.05):
             await follower.ask(team.ann, team.bob, "why?", timeout=60)
-        while leader._parts.asks._by_key:
-            await anyio.sleep(0.005)
-        assert len(leader._parts.asks) == 0
+        await until(lambda: len(leader._parts.asks) == 0)
 
 
 async def test_a_call_that_takes_long_is_asked_for_again_and_the_answer_comes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -473,3 +483,135 @@ async def test_the_context_goes_with_the_command() -> None:
         assert (posted.correlation_id, posted.session_id, posted.turn_id) == ("c1", "s1", "t1")
         event = next(each for each in await history(leader) if each.kind == "agent.registered")
         assert (event.correlation_id, event.agent_id) == ("c1", agent.id)
+
+
+# --- hubs of one journal ---------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def hubs_of_one_journal(link: LocalLink, **settings: Any) -> AsyncIterator[tuple[Hub, Hub]]:
+    """One that leads, and one that follows its journal."""
+    events = MemoryHistory(MemoryStore(), beat_seconds=0.02)
+    leader, follower = (Hub(journal=MemorySharedJournal(events), **settings) for _ in range(2))
+    for each in (leader, follower):
+        each.connect(link)
+    await leader.start()
+    try:
+        await follower.follow()
+        try:
+            yield leader, follower
+        finally:
+            await follower.aclose()
+    finally:
+        with suppress(HubFailed):  # another one leads
+            await leader.aclose()
+
+
+async def test_a_hub_that_follows_a_journal_gives_commands_and_goes_on_when_it_leads() -> None:
+    link = LossyLink()
+    async with hubs_of_one_journal(link) as (leader, follower):
+        ann = await follower.agents.register("ann")
+        bob = await follower.agents.register("bob")
+        channel = await follower.channels.open([ann, bob])
+        posted = await channel.post(ann, "one")
+        assert [event.content for event in await channel.history()] == ["one"]
+        assert posted in await all_of(leader)
+        with pytest.raises(NotFound):
+            await follower.topics.subscribe("nobody", "x")
+        groups, count = follower.agents, len(link.requests)
+        await leader.aclose()
+        await follower.lead()
+        await until(lambda: follower.agents is not groups)
+        await channel.post(ann, "two")
+        await groups.register("cid")
+        assert type(follower.channels.get(channel.id)) is Channel
+        assert len(link.requests) == count
+        assert [event.content for event in await all_of(follower) if event.kind == "envelope.posted"] == ["one", "two"]
+
+
+async def test_commands_under_way_are_carried_out_once_when_another_hub_comes_to_lead() -> None:
+    """The follower itself takes the lead, while it gives commands; the hub that led goes on, and is refused."""
+    link = LossyLink()
+    async with hubs_of_one_journal(link) as (_, follower):
+        ann = await follower.agents.register("ann")
+        done: list[str] = []
+
+        async def work(name: str) -> None:
+            for number in range(30):
+                await ann.set_skill(f"{name}{number}")
+                done.append(f"{name}{number}")
+
+        async with anyio.create_task_group() as tasks:
+            for name in "abcd":
+                tasks.start_soon(work, name)
+            await until(lambda: len(done) > 20)
+            await follower.lead()
+        skills = [event.skill for event in await all_of(follower) if event.kind == "agent.skill_set"]
+        assert sorted(skills) == sorted(done)
+        assert len(skills) == 120
+
+
+async def test_a_hub_that_follows_and_is_not_connected_says_who_takes_commands() -> None:
+    events = MemoryHistory(MemoryStore())
+    async with Hub(journal=MemorySharedJournal(events)):
+        follower = Hub(journal=MemorySharedJournal(events))
+        await follower.follow()
+        with pytest.raises(NotLeading):
+            await follower.agents.register("ann")
+        link = LocalLink()
+        follower.connect(link)
+        with pytest.raises(ConfigurationError, match="connected already"):
+            follower.connect(link)
+        with pytest.raises(NotLeading):
+            follower.emit_nowait(GenericEvent(kind="my.event", data={}))
+        await follower.aclose()
+        with pytest.raises(HubClosed):
+            await follower.agents.register("ann")
+
+
+async def test_closing_a_hub_that_follows_ends_the_commands_that_wait() -> None:
+    link = LossyLink()
+    async with hubs_of_one_journal(link) as (leader, follower):
+        await follower.agents.register("ann")
+        link.lose_requests = 1_000_000
+        failures: list[BaseException] = []
+
+        async def call() -> None:
+            try:
+                await follower.agents.register("bob")
+            except HubClosed as error:
+                failures.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(call)
+            await until(lambda: len(link.requests) > 3)
+            await follower.aclose()
+        assert "closed while it waited" in str(failures[0])
+        assert [each.name for each in leader.agents.list()] == ["ann"]
+
+
+# --- after a crash ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_crash_leaves_a_command_with_what_came_of_it_or_neither() -> None:
+    """The journal is cut behind each of its lines: they are one batch, and the session goes with them."""
+    store, link = MemoryStore(), LossyLink()
+    leader = Hub(store)
+    leader.connect(link)
+    async with leader, Replica(leader, link) as follower:
+        for number in range(3):
+            await follower.agents.register(f"agent{number}")
+        await follower.channels.open(["agent0", "agent1"])
+        files = await files_of(store)
+    (segment,) = [name for name in files if name.startswith("/journal/log/") and name.endswith(".jsonl")]
+    content, found = files[segment], set[tuple[int, ...]]()
+    for end in [place + 1 for place, byte in enumerate(content) if byte == ord("\n")]:
+        async with Hub(await store_of({**files, segment: content[:end]})) as hub:
+            followers, events = hub._parts.state.followers, await all_of(hub)
+            done = [event.number for event in events if event.kind == "follower.commanded"]
+            assert len(hub.agents.list()) == min(len(done), 3)
+            assert len(hub.channels.list()) == (len(done) == 4)
+            for session in followers:
+                assert [number for number in range(4) if followers.find(session.follower_id, number)] == done
+            found.add(tuple(done))
+    assert found == {tuple(range(count)) for count in range(5)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 import attrs
@@ -45,7 +45,7 @@ def through(value: Any) -> Any:
     return decode(msgspec.json.decode(msgspec.json.encode(encode(value))), Nobody())
 
 
-class Colour(str, Enum):
+class Colour(StrEnum):
     RED = "red"
 
 

@@ -15,6 +15,7 @@ from hubwire import Hub
 from hubwire.errors import ConfigurationError, EventTooLarge, ForwardingFailed
 from hubwire.stores.jetstream import JetStreamLink
 from hubwire.testing import history
+from support import until
 from support.followers import Replica
 from support.nats import Cluster, cluster_at, has_nats, own_cluster_at
 
@@ -27,6 +28,11 @@ _numbers = itertools.count()
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with cluster_at(tmp_path_factory.mktemp("nats"), 1) as cluster:
         yield cluster
+
+
+async def all_of(hub: Hub) -> list[Any]:
+    """All its events, of any kind."""
+    return list(await history(hub))
 
 
 @asynccontextmanager
@@ -48,31 +54,29 @@ async def test_commands_go_over_the_servers(server: Cluster) -> None:
         async with anyio.create_task_group() as tasks:
             for number in range(200):
                 tasks.start_soon(post, number)
-        contents = [event.content for event in await history(leader) if event.kind == "envelope.posted"]
+        contents = [event.content for event in await all_of(leader) if event.kind == "envelope.posted"]
         assert sorted(contents) == list(range(200))
         with pytest.raises(EventTooLarge, match="more than the"):
             await channel.post(ann, "x" * 2_000_000)
 
 
 async def test_a_server_that_dies_costs_a_reconnection_and_no_command_twice(tmp_path: Path) -> None:
-    async with own_cluster_at(tmp_path, 1) as cluster:
-        async with two_hubs(cluster.url) as (leader, follower):
-            ann = await follower.agents.register("ann")
-            done: list[int] = []
+    async with own_cluster_at(tmp_path, 1) as cluster, two_hubs(cluster.url) as (leader, follower):
+        ann = await follower.agents.register("ann")
+        done: list[int] = []
 
-            async def emit() -> None:
-                for number in range(300):
-                    await ann.set_skill(str(number))
-                    done.append(number)
+        async def emit() -> None:
+            for number in range(300):
+                await ann.set_skill(str(number))
+                done.append(number)
 
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(emit)
-                while len(done) < 20:
-                    await anyio.sleep(0.005)
-                await anyio.to_thread.run_sync(cluster.kill, 0)
-                await anyio.to_thread.run_sync(cluster.start, 0)
-            skills = [event.skill for event in await history(leader) if event.kind == "agent.skill_set"]
-            assert skills == [str(number) for number in range(300)]
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(emit)
+            await until(lambda: len(done) >= 20)
+            await anyio.to_thread.run_sync(cluster.kill, 0)
+            await anyio.to_thread.run_sync(cluster.start, 0)
+        skills = [event.skill for event in await all_of(leader) if event.kind == "agent.skill_set"]
+        assert skills == [str(number) for number in range(300)]
 
 
 async def test_no_hub_that_serves_and_no_server_are_clear_errors(server: Cluster) -> None:
@@ -106,4 +110,4 @@ def test_wrong_arguments_are_refused(number: int) -> None:
 def test_other_wrong_arguments_are_refused() -> None:
     for wrong in ({"options": 5}, {"wait_seconds": 0}, {"wait_seconds": "x"}, {"wait_seconds": True}):
         with pytest.raises(ConfigurationError, match=r"JetStreamLink\(\)"):
-            JetStreamLink("nats://n1", "x", **wrong)  # type: ignore[arg-type]
+            JetStreamLink("nats://n1", "x", **wrong)

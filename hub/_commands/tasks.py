@@ -297,7 +297,8 @@ def task_id_of(core: Core, task: Task | str | None, call: Call, argument: str = 
     """Return the id of a task, given as itself or as its id; refuse all else in the name of this call."""
     if task is None:
         return None
-    task_id = cast(Task, task).id if issubclass(type(task), Task) else call.id(argument, task, wanted="a Task, or the id of one")
+    is_task = issubclass(type(task), Task)  # or of a hub that follows
+    task_id = cast(Task, task).id if is_task else call.id(argument, task, wanted="a Task, or the id of one")
     core.acting.check_task(task_id)
     return task_id
 

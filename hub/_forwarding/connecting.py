@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from .._commit.phase import Phase
 from .._face import Face
 from .._foreign.arguments import Call, has_method
 from .._late import Late
@@ -38,7 +39,7 @@ class Connection:
         self._lifecycle = parts.lifecycle
         self._faces = Faces()
         self._faces.route = Route(parts, link, is_following or self._is_following, self._faces.of)
-        self._was_following = False
+        self._has_followed = False
         self._methods = self._forwarded_methods()
         parts.core.at_end(self._faces.route.end)
         parts.feeds.made().add(_Served(parts, link, self.lead), Serving.name)
@@ -73,9 +74,9 @@ class Connection:
         await self._faces.route.aclose()
 
     def _is_following(self) -> bool:
-        phase = self._lifecycle.phase.name
-        self._was_following = self._was_following or phase == "FOLLOWING"
-        return phase == "FOLLOWING" or (phase == "STARTING" and self._was_following)
+        phase = self._lifecycle.phase
+        self._has_followed = self._has_followed or phase is Phase.FOLLOWING
+        return phase is Phase.FOLLOWING or (phase is Phase.STARTING and self._has_followed)
 
     def _forwarded_methods(self) -> dict[str, Any]:
         """Return what stands before the hub's own methods while it follows."""

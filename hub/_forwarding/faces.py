@@ -68,7 +68,7 @@ class Faces:
         async def forwarded(self: Any, *args: Any, **named: Any) -> Any:
             if not route.is_following():
                 return of(await method(self, *args, **named))
-            core = getattr(self, "_core", None) or self._inboxes._core
+            core = getattr(self, "_core", None) or self._inboxes._core  # noqa: SLF001 - of dead letters
             return await route.call(core, name, None if is_group else self, args, named)
 
         return forwarded
@@ -101,4 +101,4 @@ class Faces:
         return ack
 
 
-_GROUPS = frozenset({"agents", "channels", "inboxes", "tasks", "turns", "timers", "topics", "approvals", "dead_letters"})
+_GROUPS = frozenset(prefix for name, prefix in PREFIXES.items() if name.endswith("Commands"))

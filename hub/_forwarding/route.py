@@ -12,10 +12,11 @@ import anyio
 import attrs
 
 from .._commands import Core
+from .._foreign.guards import class_name
 from .._parts import Parts
 from ..approvals import Approval
 from ..context import current
-from ..errors import AskFailed, EventTooLarge, ForwardingFailed
+from ..errors import AskFailed, CommandRejected, EventTooLarge, ForwardingFailed
 from ..events import Event
 from ..own_log import OwnLog
 from ..ports import CommandLink
@@ -24,7 +25,7 @@ from .failures import decode_failure
 from .objects import Objects
 from .sessions import Session, Sessions
 from .values import Unreadable, decode, encode
-from .wire import VERSION, Reply, Request, read, read_part, write
+from .wire import VERSION, Reply, read, read_part, write
 
 __all__ = ("Route",)
 
@@ -103,13 +104,19 @@ class Route:
         try:
             value = read_part(reply.value)
             if reply.what == "done":
-                return await self._result(core, name, value, args, named, objects)
-            error = decode_failure(value, objects)
+                return await self._result(core, name, value, objects)
+            failure = decode_failure(value, objects)
         except Unreadable as error:
             raise self._failed(name, f"its answer cannot be read: {error}", may_have_happened=True) from error
-        raise error
+        raise failure
 
     def _content(self, core: Core, name: str, on: Any, args: Sequence[Any], named: Mapping[str, Any]) -> bytes:
+        for each in (*args, *named.values()):
+            if type(each).__name__ == "ApprovalPolicy":
+                raise CommandRejected(
+                    f"{name}: {class_name(each)} has code in it, which is not sent to the hub that leads; give the"
+                    " policy to the hubs themselves, as Hub(approvals=...)"
+                )
         around, acting = current(), core.acting
         call: dict[str, Any] = {"name": name, "args": [encode(each) for each in args]}
         if on is not None:
@@ -203,9 +210,7 @@ class Route:
         if committed.value <= seq:
             await committed.wait_beyond(seq)
 
-    async def _result(
-        self, core: Core, name: str, value: Any, args: Sequence[Any], named: Mapping[str, Any], objects: Objects
-    ) -> Any:
+    async def _result(self, core: Core, name: str, value: Any, objects: Objects) -> Any:
         if type(value) is not dict or not ("is" in value or "kept" in value):
             raise Unreadable("it has no result")
         found = value["is"] if "is" in value else value["kept"]

@@ -8,6 +8,7 @@ import socket
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextvars import Context as ContextVars
+from functools import partial
 from typing import Any
 
 import anyio
@@ -30,7 +31,7 @@ from .objects import Objects
 from .results import at
 from .table import COMMANDS
 from .values import Unreadable, decode, encode
-from .wire import VERSION, Reply, Request, read, read_part, write
+from .wire import VERSION, Request, read, read_part, write
 
 __all__ = ("Serving",)
 
@@ -79,6 +80,8 @@ class Serving:
         self._calls: OrderedDict[tuple[str, int], _Call] = OrderedDict()
         self._under_way = 0
         self._is_closing = False
+        self._over: anyio.Event | None = None
+        """Set when no call is under way any more, of a hub that is about to close."""
         self._self = {"host": socket.gethostname(), "pid": os.getpid()}
 
     # -- as a feed --
@@ -97,8 +100,9 @@ class Serving:
     async def finish(self) -> None:
         """Take no more calls, and let those that were taken come to their ends."""
         self._is_closing = True
-        while self._under_way:
-            await anyio.sleep(0.01)
+        if self._under_way:
+            self._over = anyio.Event()
+            await self._over.wait()
 
     # -- requests --
 
@@ -207,7 +211,7 @@ class Serving:
             del self._calls[oldest]
         mark = Mark(*key, name, digest)
         # No context of the link's: what the command says of its own counts.
-        ContextVars().run(tasks.start_soon, self._run, call, mark, content, name=f"hubwire {name}")
+        ContextVars().run(partial(tasks.start_soon, self._run, call, mark, content, name=f"hubwire {name}"))
         return call
 
     async def _run(self, call: _Call, mark: Mark, content: bytes) -> None:
@@ -224,6 +228,8 @@ class Serving:
                 self._calls.pop(key, None)
                 call.reply = self._reply("again", why="the call was cancelled, or the hub ends")
             call.done.set()
+            if self._over is not None and not self._under_way:
+                self._over.set()
 
     async def _proved(self, mark: Mark) -> None:
         """Return when what was decided counts: it has committed, or no other hub has taken over before."""
@@ -296,7 +302,7 @@ class Serving:
         return self._reply("refused", why=why[:2000])
 
     def _reply(self, what: str, *, value: Any = None, seq: int = -1, why: str = "") -> bytes:
-        content: Any = write(value)
+        content = write(value)
         about = {"v": VERSION, "what": what, "seq": seq, "why": why, **self._self}
         body = write(about)[:-1] + b',"value":' + content + b"}"
         if len(body) <= self._link.bytes_max:

@@ -125,6 +125,8 @@ HERE: Mapping[str, Mapping[str, str]] = {
         "emit_threadsafe": "goes by the loop of this hub; await hub.emit() there",
         "batch": "gathers events, which emit_many() forwards",
         "connect": _LIVES,
+        "follow": _LIVES,
+        "lead": _LIVES,
         "start": _LIVES,
         "aclose": _LIVES,
         "abort": _LIVES,

@@ -277,5 +277,3 @@ def _class_of(name: str) -> type | None:
         return None
     found: type = getattr(import_module(f"..{module}", __package__), name)
     return found
-
-

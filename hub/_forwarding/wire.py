@@ -1,4 +1,4 @@
-"""What goes over a link: a request of a hub that follows, and the answer of the hub that leads, each one JSON object."""
+"""What goes over a link: the request of a hub that follows, the answer of the hub that leads, each a JSON object."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Reply:
     pid: int = 0
 
 
-_decoders = {Request: msgspec.json.Decoder(Request), Reply: msgspec.json.Decoder(Reply)}
+_decoders: dict[type, Any] = {Request: msgspec.json.Decoder(Request), Reply: msgspec.json.Decoder(Reply)}
 _encoder = msgspec.json.Encoder()
 
 

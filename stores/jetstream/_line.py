@@ -1,4 +1,4 @@
-"""A connection for requests and replies: with :mod:`._stream`, all use of nats-py."""
+"""A connection for requests and replies: with :mod:`._connection` and what is on it, all use of nats-py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from typing import Any
 from hubwire.errors import ConfigurationError
 from hubwire.waking import start_later
 
-from ._stream import _USER, Client, NatsError, NoRespondersError, _abort as abort, _closed as closed
+from ._connection import _USER, _abort, _closed
+
+try:
+    from nats.aio.client import Client
+    from nats.errors import Error as NatsError, NoRespondersError
+except ImportError as error:  # pragma: no cover - the extra is installed where tests run
+    raise ConfigurationError("a link over NATS needs nats-py: pip install 'hubwire[nats]'") from error
 
 __all__ = ("Line",)
 
@@ -69,7 +75,7 @@ class Line:
             self._connection = task.result()
 
     async def _connect(self) -> Any:
-        connection = Client()
+        connection: Any = Client()
         try:
             async with asyncio.timeout(self._wait_seconds):
                 await connection.connect(
@@ -83,7 +89,9 @@ class Line:
         except BaseException as error:
             await _given_up(connection)
             if isinstance(error, (NatsError, OSError, TimeoutError, ValueError, OverflowError)):
-                raise ConnectionError(f"no server of {self} could be reached: {type(error).__name__}: {error}") from error
+                raise ConnectionError(
+                    f"no server of {self} could be reached: {type(error).__name__}: {error}"
+                ) from error
             if isinstance(error, (TypeError, AttributeError, LookupError)):
                 raise ConfigurationError(
                     f"{self} cannot be connected with these options: {type(error).__name__}: {error}. They are"
@@ -157,10 +165,10 @@ async def _failed(error: Exception) -> None:
 
 
 async def _given_up(connection: Any) -> None:
-    closing = start_later(closed(connection), name="hubwire closing a connection")
+    closing = start_later(_closed(connection), name="hubwire closing a connection")
     try:
         await asyncio.wait([closing], timeout=_CLOSING_SECONDS)
     finally:
         if not closing.done():
-            abort(connection)
+            _abort(connection)
             closing.cancel()

@@ -70,14 +70,13 @@ class JetStreamLink:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
-        while True:
+        subscription = None
+        while subscription is None:
             try:
                 await self._line.connected()
                 subscription = await self._line.subscribe(taken)
             except OSError:
                 await asyncio.sleep(_PAUSE_SECONDS)
-            else:
-                break
         try:
             await asyncio.get_running_loop().create_future()
         finally:
