@@ -8,7 +8,8 @@ from typing import Any
 import anyio
 import pytest
 
-from hubwire import Escalate, Hub, Turn
+from hubwire import Duty, Escalate, Hub, Strategy, Turn
+from hubwire._actors.rules import GroupRules
 from hubwire._actors.seating import Seating
 from hubwire.errors import CommandRejected, SeatLost, StoreUnavailable
 from hubwire.events import ActorQueued, ActorSeated, ActorUnseated
@@ -28,7 +29,7 @@ class Worker:
         self._held = set() if held is None else held
 
     async def on_envelope(self, turn: Turn) -> None:
-        while self._node in self._held:
+        while self._node in self._held:  # noqa: ASYNC110 - a test lets it go on
             await anyio.sleep(0.001)
         await turn.reply(f"{self._node}: {turn.content}")
         self._done.append((self._node, turn.content))
@@ -425,3 +426,83 @@ async def test_a_node_whose_state_was_restored_goes_by_what_it_finds_there() -> 
         await until(lambda: state.find(lost).candidates == ("elsewhere", "one"))  # type: ignore[union-attr]
         assert actors[1].statistics().starts == 2
         assert state.of("one") == 3
+
+
+async def test_a_group_that_starts_its_actors_again_leaves_one_whose_seat_is_lost() -> None:
+    done: list[tuple[str, Any]] = []
+
+    async def crashes(turn: Turn) -> None:
+        raise Escalate("too hard")
+
+    recorder = Recorder()
+    async with Hub(listeners=[recorder]) as hub, node_of(hub, "one") as one, node_of(hub, "two") as two:
+        boss = await hub.agents.register("boss")
+        rules = GroupRules(strategy=Strategy.ONE_FOR_ALL, backoff_seconds=0.0)
+        group = one.actors.supervise("team", rules)
+        first, shaky = await group.spawn(Worker("one", done)), await group.spawn(crashes)
+        second = await two.spawn(Worker("two", done))
+        await seats_of(hub).unseat(first.agent.id, "moved")
+        await until(lambda: second.is_running and not first.is_running)
+        await (await hub.channels.open([boss, shaky.agent])).post(boss, "job")
+        await until(lambda: shaky.statistics().starts == 2)
+        await until_idle()
+        assert first.statistics().starts == 1
+        assert not first.is_running
+
+
+async def test_an_actor_does_not_start_by_a_seat_that_a_crash_can_undo() -> None:
+    leave = anyio.Event()
+
+    class Slow:
+        name, duty = "slow", Duty.REQUIRED
+
+        async def on_events(self, events: Any) -> None:
+            if any(event.kind == "actor.seated" and event.seat == 2 for event in events):
+                await leave.wait()
+
+    done: list[tuple[str, Any]] = []
+    async with Hub(listeners=[Slow()]) as hub, node_of(hub, "one") as one, node_of(hub, "two") as two:
+        first, second = await one.spawn(Worker("one", done)), await two.spawn(Worker("two", done))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(seats_of(hub).unseat, first.agent.id, "moved")
+            await until_idle()
+            assert hub._parts.state.seats.held_by(first.agent.id, "two") == 2
+            assert not second.is_running
+            leave.set()
+            await until(lambda: second.is_running)
+
+
+async def test_an_envelope_from_before_the_seat_is_begun_on_the_disk_first() -> None:
+    """It may have ended the node before: that the turn has begun is known, whatever it does to the process."""
+    async with Hub(MemoryStore()) as hub, node_of(hub, "one") as one:
+        committed: list[bool] = []
+
+        async def look(turn: Turn) -> None:
+            begun = next(each.seq for each in hub._parts.state.turns if each.id == turn.id)
+            committed.append(hub._parts.core.committed.value > begun)
+
+        agent, boss = await hub.agents.register("look"), await hub.agents.register("boss")
+        channel = await hub.channels.open([boss, agent])
+        await channel.post(boss, 1)
+        await one.spawn(look)
+        await until(lambda: committed == [True])
+
+
+async def test_a_spawn_that_is_cancelled_while_it_asks_for_the_seat_gives_it_back() -> None:
+    leave = anyio.Event()
+
+    class Slow:
+        name, duty = "slow", Duty.REQUIRED
+
+        async def on_events(self, events: Any) -> None:
+            if any(event.kind == "actor.seated" for event in events):
+                await leave.wait()
+
+    async with Hub(listeners=[Slow()]) as hub, node_of(hub, "one") as one:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(one.spawn, Worker("one", []))
+            await until_idle()
+            assert hub._parts.state.seats.nodes() == ("one",)
+            tasks.cancel_scope.cancel()
+        leave.set()
+        await until(lambda: hub._parts.state.seats.nodes() == ())
