@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hubwire.listeners import AuditLog
-from hubwire.listeners.audit import _beside, _records, _signed, _signing
+from hubwire.listeners.audit import _beside, _erased, _erasing, _records, _signed, _signing
 from hubwire.log import _recovery, _segments
 from hubwire.stores import FileStore, _files, _posix, _tree
 
@@ -146,6 +146,43 @@ def leaves_what_a_full_disk_took() -> None:
         return self.failures.failed_write("append to", path, error, size)
 
     _put(_files.Files, "_undo_append", undo)
+
+
+# --- erasing ---------------------------------------------------------------------------------------------------------
+
+
+@_of("calls")
+def erases_before_it_says_so() -> None:
+    right = _erasing.Eraser._erase
+
+    async def erase(self: Any, targets: Any, by: str, basis: str) -> Any:
+        done = _erasing.Done(self._log.records, len(targets.found), 0, 0)
+        said = _erasing.Erasure(done.record, "now", by, basis, ())
+        for page, why in targets.pages(said).items():
+            await self.pages.erase(page, why)
+        await right(self, targets, by, basis)
+        return done
+
+    _put(_erasing.Eraser, "_erase", erase)
+
+
+@_of("calls", "power")
+def forgets_what_it_was_erasing() -> None:
+    async def since(_: object) -> None:
+        return None
+
+    _put(_erasing.Eraser, "_since", since)
+
+
+@_of("kills")
+def leaves_the_old_file_of_a_page() -> None:
+    right = FileStore.delete
+
+    async def delete(self: FileStore, path: str) -> None:
+        if "/erasable/" not in path:
+            await right(self, path)
+
+    _put(FileStore, "delete", delete)
 
 
 # --- what is on the medium -------------------------------------------------------------------------------------------
@@ -288,3 +325,11 @@ def verify_does_not_look_at_long_records() -> None:
         pass
 
     _put(_beside.Blobs, "check", check)
+
+
+@_of("damage")
+def verify_does_not_look_at_contents() -> None:
+    async def look(*_: object) -> None:
+        pass
+
+    _put(_erased.ContentChecks, "look", look)
