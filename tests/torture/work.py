@@ -21,12 +21,27 @@ import attrs
 from hubwire import GenericEvent, Hub, StoreJournal
 from hubwire.listeners import AuditLog
 from hubwire.listeners.audit import Outcome, Retention, Verification, examine
+from hubwire.ports import KnowledgeStore
 from hubwire.proof import KeySigner
 from hubwire.stores import FileStore
 
 from .contents import secret
 
-__all__ = ("NAME", "OPERATIONS", "SCRIPTS", "Say", "Worker", "faults_of", "key", "opened", "reopen", "verified")
+__all__ = (
+    "NAME",
+    "OBJECTS",
+    "OPERATIONS",
+    "SCRIPTS",
+    "Say",
+    "Worker",
+    "faults_in",
+    "faults_of",
+    "key",
+    "opened",
+    "opened_on",
+    "reopen",
+    "verified",
+)
 
 NAME = "example.org/torture"
 SEGMENT_BYTES = 4000
@@ -201,6 +216,11 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "contents": (*_CONTENTS, "append_aside", "erase", "append"),
 }
 """Each operation at least once, in an order in which it has work to do."""
+OBJECTS = (
+    *("append", "append_many", "append_content", "append_content", "append_content", "rotate", "erase", "checkpoint"),
+    *("compact", "rotate", "append_content", "append_aside", "rotate", "compact", "prune", "erase", "append"),
+)
+"""The same on an object store, which merges the parts of its files."""
 
 
 @asynccontextmanager
@@ -208,17 +228,30 @@ async def opened(root: Path, life: str, say: Say, *, has_hub: bool, seconds: flo
     """A worker on the logs that are there; they are closed at the end."""
     store = FileStore(root)
     epoch = key_of(root)
-    audit = AuditLog(store, signer=key(epoch), rotation=SEGMENT_BYTES, checkpoint_seconds=seconds, erasable=ERASABLE)
     if not has_hub:
-        async with audit:
-            yield Worker(audit, None, say, life, epoch=epoch)
+        async with opened_on(store, life, say, epoch=epoch, seconds=seconds) as worker:
+            yield worker
         await store.aclose()
         return
+    audit = _audit(store, epoch, seconds)
     journal = StoreJournal(store, segment_bytes=SEGMENT_BYTES)
     async with Hub(journal=journal, snapshot_bytes=SNAPSHOT_BYTES, listeners=[audit], ring=64) as hub:
         say({"agents": sorted(agent.name for agent in hub.agents.list())})
         yield Worker(audit, hub, say, life, epoch=epoch)
     await store.aclose()
+
+
+@asynccontextmanager
+async def opened_on(
+    store: KnowledgeStore, life: str, say: Say, *, epoch: int = 0, seconds: float = 1000.0
+) -> AsyncIterator[Worker]:
+    """A worker on a log alone, on any store; the log is closed at the end."""
+    async with _audit(store, epoch, seconds) as audit:
+        yield Worker(audit, None, say, life, epoch=epoch)
+
+
+def _audit(store: KnowledgeStore, epoch: int, seconds: float) -> AuditLog:
+    return AuditLog(store, signer=key(epoch), rotation=SEGMENT_BYTES, checkpoint_seconds=seconds, erasable=ERASABLE)
 
 
 async def work(root: Path, life: str, say: Say, script: Sequence[str], *, has_hub: bool) -> None:
@@ -252,9 +285,14 @@ async def reopen(root: Path, say: Say, *, has_hub: bool) -> None:
 async def verified(root: Path) -> list[str]:
     """Return what verify finds in a log that was opened again, and closed: no harm excuses a fault there."""
     store = FileStore(root)
-    found = faults_of(await examine(store, vkey=str(key(0).vkey)))
+    found = await faults_in(store)
     await store.aclose()
-    return [f"verify says: {fault}" for fault in found]
+    return found
+
+
+async def faults_in(store: KnowledgeStore) -> list[str]:
+    """Return what verify finds."""
+    return [f"verify says: {fault}" for fault in faults_of(await examine(store, vkey=str(key(0).vkey)))]
 
 
 def faults_of(found: Verification) -> list[str]:
