@@ -178,8 +178,9 @@ async def test_many_are_said_again_in_records_that_fit() -> None:
     """And soon enough: no page is read for each of them."""
     store = MemoryStore()
     log = AuditLog(store, erasable=["content"])
-    await log.append_many([record(0, content="x") for _ in range(20_000)])
-    erased = await log.erase(records=range(1, 20_000, 2), by="dpo", basis="asked")
+    for _ in range(8):
+        await log.append_many([record(0, content="x") for _ in range(1000)])
+    erased = await log.erase(records=range(1, 8000, 2), by="dpo", basis="asked")
     await log.aclose()
     assert erased.record is not None
     cut = await find_cut(store, "/audit", record=erased.record)
@@ -190,7 +191,7 @@ async def test_many_are_said_again_in_records_that_fit() -> None:
     await again.aclose()
     found = await examine(store)
     assert found.holds
-    assert counts(found) == (20_000 - erased.contents, erased.contents, 0)
+    assert counts(found) == (8000 - erased.contents, erased.contents, 0)
 
 
 # --- hubwire repair ---------------------------------------------------------------------------------------------------
@@ -249,7 +250,7 @@ async def test_contents_go_with_the_records_that_are_cut_off(
 
 async def test_what_was_planted_before_is_not_said_again_by_a_repair(monkeypatch: pytest.MonkeyPatch) -> None:
     """A repair says only what records that it cuts off have said."""
-    store, at = await damaged()
+    store, at = await damaged(0)
     page = await only_page(store)
     lines = (await store.read_bytes(page) or b"").split(b"\n")
     planted = [line[:44] + b' - {"by":"me","record":1}' if f"{SECRET} 0".encode() in line else line for line in lines]

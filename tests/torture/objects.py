@@ -8,10 +8,11 @@ on. Sealed segments are compacted meanwhile, contents are erased, and old segmen
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 import shutil
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -177,6 +178,13 @@ def _judge(root: Path, objects: Objects, lines: list[dict[str, Any]], *, is_kill
     return faults + judge(root, told, is_settled=True) + found
 
 
+def _fail(root: Path, how: str, number: int) -> list[str]:
+    said: list[dict[str, Any]] = []
+    faulty = Faulty(Service(), number, how)
+    asyncio.run(_work(faulty, said.append))
+    return _judge(root, _objects_of(faulty.inner), said, is_killed=False)
+
+
 def run(folder: Path, order: Order) -> Report:
     """Let so many requests fail, each in a run of its own, or all of them, and kill at each change."""
     report = Report("objects")
@@ -197,14 +205,12 @@ def run(folder: Path, order: Order) -> Report:
     for how, number in rounds:
         report.step(len(rounds))
         report.count(how)
-        if how == "killed":
-            objects, heard = states[number]
-            faults = _judge(root, objects, lines[:heard], is_killed=True)
-        else:
-            said: list[dict[str, Any]] = []
-            faulty = Faulty(Service(), number, how)
-            asyncio.run(_work(faulty, said.append))
-            faults = _judge(root, _objects_of(faulty.inner), said, is_killed=False)
+        with redirect_stderr(io.StringIO()):  # a log that fails tells its operator why, at length
+            if how == "killed":
+                objects, heard = states[number]
+                faults = _judge(root, objects, lines[:heard], is_killed=True)
+            else:
+                faults = _fail(root, how, number)
         report.found(f"{how} at {number}", faults)
         if order.is_bugged and report.faults:
             break

@@ -130,8 +130,7 @@ async def erase(worker: Worker) -> None:
     records, worker.contents = worker.contents[:2], worker.contents[2:]
     if records:
         worker.say({"will": "erase", "records": records})
-        erased = await worker.audit.erase(records=records, by="torture", basis="it was asked for")
-        assert erased.contents == len(records), erased
+        await worker.audit.erase(records=records, by="torture", basis="it was asked for")
         worker.say({"did": "erase", "records": records})
 
 
