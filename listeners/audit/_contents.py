@@ -139,6 +139,8 @@ class Contents:
         self.pages: Pages = Pages(store, path, records)
         self.pending: set[str] = set()
         """The digests of contents that are on a page, or on their way, while the log has no record that names them."""
+        self.uncertain: set[str] = set()
+        """Pages with contents of which it is not known whether the log has got the record."""
         self._policy = policy
         self._store = store
         self._path = path
@@ -153,6 +155,9 @@ class Contents:
             result = await append(short)
         except (InvalidRecord, LogRolledBack, NotWitnessed, StoreFull):  # of others it is not known whether it did
             self.pages.abandon(page, digests)
+            raise
+        except BaseException:
+            self.uncertain |= {page} if digests else set()
             raise
         self.pending -= digests
         return result

@@ -13,7 +13,7 @@ file is only a hint where to look: what is erased is what the log says.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence, Set as AbstractSet
 from contextlib import suppress
 from os import urandom
 from typing import Any, NamedTuple
@@ -22,8 +22,8 @@ import anyio
 import attrs
 
 from hubwire import codec
-from hubwire.erasable import COMMITTED, ERASED, Commitment, Page, commitments_of, contents_in, read_page
-from hubwire.errors import InvalidRecord, LogDamaged, StoreFull
+from hubwire.erasable import COMMITTED, ERASED, Commitment, Page, commitments_of, contents_in, is_page, read_page
+from hubwire.errors import HubError, InvalidRecord, LogDamaged, StoreFull
 from hubwire.log import Log, LogReader, Record
 from hubwire.ports import KnowledgeStore
 from hubwire.waking import Slices
@@ -148,6 +148,16 @@ async def whole_fields(store: KnowledgeStore, path: str, body: bytes) -> dict[st
     return fields if "cut" not in fields else codec.decode_fields(await restore(store, path, body))
 
 
+@attrs.frozen
+class _Left:
+    """What the file ``erasing`` says."""
+
+    since: int
+    """From which record on the log may name an erasure that is not done."""
+    pages: tuple[str, ...]
+    """On which pages contents may be that no record names."""
+
+
 class Eraser:
     """Erases contents of one log, and finishes what a crash has ended: one call at a time."""
 
@@ -174,23 +184,32 @@ class Eraser:
                 return
             await refuse_copy(self._store, self._path)
             await self._log.open()
-            if (since := await self._since()) is not None:
-                await self.again(since)
+            left = await self._left()
+            if left is not None:
+                await self.again(left.since)
+            if self._contents is not None and not self._is_swept:
+                newest = [] if self._log.inspection.is_clean else (await self.pages.names())[-2:]
+                await self._take_out_unnamed({*newest, *(() if left is None else left.pages)})
+            if left is not None:
                 await self._store.delete(self._file)
-            if self._contents is not None and not self._log.inspection.is_clean and not self._is_swept:
-                await self._take_out_torn()
             self.is_ready = self._is_swept = True
 
-    async def _since(self) -> int | None:
-        """Return from which record on the log may name an erasure that is not done; None if it names none."""
+    async def _left(self) -> _Left | None:
+        """Return what the file says that is not done; None if it is not there."""
         try:
             fields = await read_marked(self._store, self._file)
         except InvalidRecord:
-            return 0
+            return _Left(0, ())
         if fields is None:
             return None
-        since = fields.get("since")
-        return since if type(since) is int else 0
+        since, pages = fields.get("since"), fields.get("pages")
+        names = [page for page in pages if type(page) is str and is_page(page)] if type(pages) is list else []
+        return _Left(since if type(since) is int else 0, tuple(names))
+
+    async def _leave(self, pages: Sequence[str] = ()) -> None:
+        """Write down what is about to be done, or has to be."""
+        fields = {"since": self._log.records, **({"pages": sorted(pages)} if pages else {})}
+        await self._store.write(self._file, codec.encode_marker(fields, version=_VERSION))
 
     async def again(self, since: int = 0) -> int:
         """Do all that the log says was erased, from a record on; return how many contents were there still."""
@@ -231,8 +250,7 @@ class Eraser:
         return done[0]
 
     async def _erase(self, targets: Targets, by: str, basis: str) -> Done:
-        marker = codec.encode_marker({"since": self._log.records}, version=_VERSION)
-        await self._store.write(self._file, marker)
+        await self._leave()
         erasure, bodies = urandom(8).hex(), []
         before = list({reason: None for _, each in targets.said if (reason := targets.reasons[each.digest])})
         again = {"again": [attrs.asdict(each) for each in before[:_REASONS_MAX]]}
@@ -269,30 +287,37 @@ class Eraser:
             size += await self.pages.erase(page, why, is_said_anew=erasure.is_again)
         return len(targets.found), size
 
-    async def _take_out_torn(self) -> None:
-        """Take out contents whose records a crash has prevented: they are on the two newest pages."""
-        newest = (await self.pages.names())[-2:]
-        if not newest:
+    async def _take_out_unnamed(self, pages: AbstractSet[str], pending: AbstractSet[str] = frozenset()) -> None:
+        """Take contents out of pages whose records a crash, or an error, has prevented."""
+        if not pages:
             return
-        named: dict[str, set[str]] = {page: set() for page in newest}
-        reader = LogReader(self._store, self._path)
-        await reader.seek_index(int(newest[0][:20]))
-        while records := await reader.read():
-            for record in records:
-                whole = await whole_fields(self._store, self._path, record.body)
-                for each in commitments_of(whole or {}):
-                    if each.page in named:
-                        named[each.page].add(each.digest)
+        named: dict[str, set[str]] = {page: set() for page in pages}
+        async for record in records_before(self._store, self._path, since=int(min(pages)[:20])):
+            for each in commitments_of(await whole_fields(self._store, self._path, record.body) or {}):
+                if each.page in named:
+                    named[each.page].add(each.digest)
         for page, digests in named.items():
-            await self.pages.keep_only(page, digests)
+            await self.pages.keep_only(page, digests, pending)
 
     async def close(self) -> None:
-        """Wait for what is under way, and take out what no record names."""
+        """Wait for what is under way, and take out what no record names; or leave that to the next opening."""
         async with self._calls:
             self.is_ready = self._is_swept = False
-            if self._contents is not None:
+            if self._contents is None:
+                return
+            pending, pages = self._contents.pending, {*self._contents.uncertain, *self.pages.abandoned}
+            self._contents.pending, self._contents.uncertain = set(), set()
+            if not pages:
+                return
+            try:
                 await self._contents.take_out()
-                self._contents.pending.clear()
+                if self._log.is_open:
+                    await self._log.append(())  # what is being written has come to its end
+                await self._take_out_unnamed(pages, pending)
+            except HubError:
+                self.pages.abandoned.clear()
+                with suppress(HubError):
+                    await self._leave(sorted(pages))
 
 
 def _together(groups: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

@@ -116,11 +116,13 @@ class Pages:
         if error is not None and page == self._page:
             self._page = None  # its end is not known
         for _lines, done, digests in batch:
-            if done.done():
+            if error is not None or done.done():  # what has failed may be there all the same
                 self.abandon(page, digests)
-            elif done.get_loop().is_closed():
+            if done.done():
                 continue
-            elif error is None:
+            if done.get_loop().is_closed():
+                continue
+            if error is None:
                 done.set_result(page)
             elif isinstance(error, Exception):
                 done.set_exception(error)

@@ -194,7 +194,7 @@ def run(folder: Path, order: Order) -> Report:
     service = Faulty(Service())
     service.changed = lambda: states.append((_objects_of(service.inner), len(lines)))
     asyncio.run(_work(service, lines.append))
-    assert not any("failed" in line for line in lines), lines
+    assert order.is_bugged or not any("failed" in line for line in lines), lines
     report.count("requests", service.requests)
     report.count("changes", len(states))
     rounds: list[tuple[str, int]] = [("killed", number) for number in range(len(states))]
