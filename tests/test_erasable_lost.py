@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hubwire.cli import repair as command
-from hubwire.errors import ConfigurationError, InvalidRecord
+from hubwire.errors import ConfigurationError, InvalidRecord, StoreError
 from hubwire.listeners import AuditLog
 from hubwire.listeners.audit import Verification, examine
 from hubwire.log import cut_log, find_cut, list_segments, segment_path
@@ -192,6 +192,61 @@ async def test_many_are_said_again_in_records_that_fit() -> None:
     found = await examine(store)
     assert found.holds
     assert counts(found) == (8000 - erased.contents, erased.contents, 0)
+
+
+# --- errors ----------------------------------------------------------------------------------------------------------
+
+
+class Failing(MemoryStore):
+    """Does what it is asked to do, and says that it has failed, for some paths."""
+
+    fails_for: tuple[str, ...] = ()
+
+    async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
+        size = await super().append(path, content, expect=expect)
+        self._fail(path)
+        return size
+
+    async def write(
+        self, path: str, content: str | bytes, *, if_absent: bool = False, expect: int | None = None
+    ) -> None:
+        await super().write(path, content, if_absent=if_absent, expect=expect)
+        self._fail(path)
+
+    def _fail(self, path: str) -> None:
+        if any(part in path for part in self.fails_for):
+            raise StoreError(f"cannot write {path}", path=path)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("where", ["/erasable/", "/log/"])
+@pytest.mark.parametrize("at_close", [(), ("/erasable/",), ("/erasable/", "/erasing")])
+async def test_a_content_that_an_error_left_behind_is_taken_out(
+    where: str, at_close: tuple[str, ...], *, is_first: bool
+) -> None:
+    """When the log is closed; or, if that fails, too, when it is opened again."""
+    store = Failing()
+    log = AuditLog(store, erasable=["content"])
+    await log.append(record(content="kept") if is_first else {"n": 0})
+    store.fails_for = (where,)
+    with pytest.raises(StoreError):
+        await log.append(record(content=f"{SECRET}."))
+    store.fails_for = at_close
+    try:
+        await log.aclose()
+    except StoreError:
+        assert at_close
+    store.fails_for = ()
+    again = AuditLog(store, erasable=["content"])
+    await again.append({"n": 1})
+    kept = [each.get("content") for each in await again.read_all()]
+    assert ("kept" in kept) is is_first
+    assert (f"{SECRET}.".encode() in await bytes_of(store)) is (f"{SECRET}." in kept)
+    await again.aclose()
+    found = await examine(store)
+    assert found.holds
+    assert not [note for note in found.notes if "no record names" in note]
+    assert not await store.exists("/audit/erasing")
 
 
 # --- hubwire repair ---------------------------------------------------------------------------------------------------
