@@ -198,11 +198,14 @@ async def test_many_are_said_again_in_records_that_fit() -> None:
 
 
 class Failing(MemoryStore):
-    """Does what it is asked to do, and says that it has failed, for some paths."""
+    """Says that it has failed, for some paths, when it has done what it was asked to do, or has not."""
 
     fails_for: tuple[str, ...] = ()
+    does_it: bool = True
 
     async def append(self, path: str, content: str | bytes, *, expect: int | None = None) -> int:
+        if not self.does_it:
+            self._fail(path)
         size = await super().append(path, content, expect=expect)
         self._fail(path)
         return size
@@ -219,16 +222,16 @@ class Failing(MemoryStore):
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-@pytest.mark.parametrize("where", ["/erasable/", "/log/"])
+@pytest.mark.parametrize(("where", "does_it"), [("/erasable/", True), ("/log/", True), ("/log/", False)])
 @pytest.mark.parametrize("at_close", [(), ("/erasable/",), ("/erasable/", "/erasing")])
 async def test_a_content_that_an_error_left_behind_is_taken_out(
-    where: str, at_close: tuple[str, ...], *, is_first: bool
+    where: str, at_close: tuple[str, ...], *, does_it: bool, is_first: bool
 ) -> None:
     """When the log is closed; or, if that fails, too, when it is opened again."""
     store = Failing()
     log = AuditLog(store, erasable=["content"])
     await log.append(record(content="kept") if is_first else {"n": 0})
-    store.fails_for = (where,)
+    store.fails_for, store.does_it = (where,), does_it
     with pytest.raises(StoreError):
         await log.append(record(content=f"{SECRET}."))
     store.fails_for = at_close
