@@ -11,6 +11,7 @@ from hubwire.cli import repair as command
 from hubwire.errors import ConfigurationError, InvalidRecord, StoreError
 from hubwire.listeners import AuditLog
 from hubwire.listeners.audit import Verification, examine
+from hubwire.listeners.audit._pages import PAGE_BYTES
 from hubwire.log import cut_log, find_cut, list_segments, segment_path
 from hubwire.ports import KnowledgeStore
 from hubwire.proof import KeySigner
@@ -250,6 +251,25 @@ async def test_a_content_that_an_error_left_behind_is_taken_out(
     assert found.holds
     assert not [note for note in found.notes if "no record names" in note]
     assert not await store.exists("/audit/erasing")
+
+
+async def test_a_log_that_has_failed_leaves_no_content_of_who_tries_again() -> None:
+    """Also on a page that is none of the newest any more."""
+    store = Failing()
+    log = AuditLog(store, erasable=["content"])
+    await log.append({"n": 0})
+    store.fails_for, store.does_it = ("/log/",), False
+    with pytest.raises(StoreError):
+        await log.append(record(content=f"{SECRET}."))
+    store.fails_for = ()
+    for _ in range(4):
+        with pytest.raises(StoreError):
+            await log.append(record(content="x" * PAGE_BYTES))
+    assert len(await store.list("/audit/erasable")) > 3
+    await log.aclose()
+    await log.append({"n": 1})
+    assert not await store.list("/audit/erasable")
+    await log.aclose()
 
 
 # --- hubwire repair ---------------------------------------------------------------------------------------------------
