@@ -305,15 +305,15 @@ class Eraser:
             self.is_ready = self._is_swept = False
             if self._contents is None:
                 return
-            pending, pages = self._contents.pending, {*self._contents.uncertain, *self.pages.abandoned}
-            self._contents.pending, self._contents.uncertain = set(), set()
+            pages = {*self._contents.uncertain, *self.pages.abandoned}
+            self._contents.uncertain = set()
             if not pages:
                 return
             try:
                 await self._contents.take_out()
                 if self._log.is_open:
                     await self._log.append(())  # what is being written has come to its end
-                await self._take_out_unnamed(pages, pending)
+                await self._take_out_unnamed(pages, self._contents.pending)
             except HubError:
                 self.pages.abandoned.clear()
                 with suppress(HubError):
