@@ -252,7 +252,7 @@ class Eraser:
     async def _erase(self, targets: Targets, by: str, basis: str) -> Done:
         await self._leave()
         erasure, bodies = urandom(8).hex(), []
-        before = list({reason: None for _, each in targets.said if (reason := targets.reasons[each.digest])})
+        before = list(dict.fromkeys(targets.reasons[each.digest] for _, each in targets.said))
         again = {"again": [attrs.asdict(each) for each in before[:_REASONS_MAX]]}
         parts: list[tuple[Any, dict[str, Any]]] = [(each, {}) for each in _together(_groups(targets.found))]
         parts += [(each, again) for each in _together(_groups(targets.said))]

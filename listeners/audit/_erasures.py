@@ -53,10 +53,13 @@ class Reason:
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Reason:
         """Return what is said, as far as it is what a log writes."""
-        texts = [value if type(value := fields.get(name)) is str else "" for name in ("at", "by", "basis")]
+        at, by, basis = (_text(fields.get(name)) for name in ("at", "by", "basis"))
         record = fields.get("record")
-        is_index = type(record) is int and 0 <= record < _INDEX_END
-        return cls(*[text[:_CHARS_MAX] for text in texts], record if is_index else -1)
+        return cls(at, by, basis, record if type(record) is int and 0 <= record < _INDEX_END else -1)
+
+
+def _text(value: Any) -> str:
+    return value[:_CHARS_MAX] if type(value) is str else ""
 
 
 def erasures_of(index: int, fields: Mapping[str, Any]) -> Erasure | None:

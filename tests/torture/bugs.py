@@ -15,7 +15,7 @@ from typing import Any
 from obstore.exceptions import GenericError
 
 from hubwire.listeners import AuditLog
-from hubwire.listeners.audit import _beside, _erased, _erasing, _records, _signed, _signing
+from hubwire.listeners.audit import _beside, _erased, _erasing, _erasures, _records, _signed, _signing
 from hubwire.log import _recovery, _segments
 from hubwire.stores import FileStore, _compaction, _files, _objects, _posix, _tree
 
@@ -159,7 +159,7 @@ def erases_before_it_says_so() -> None:
 
     async def erase(self: Any, targets: Any, by: str, basis: str) -> Any:
         done = _erasing.Done(self._log.records, len(targets.found), 0, 0)
-        said = _erasing.Erasure(done.record, "now", by, basis, ())
+        said = _erasures.Erasure(done.record, "now", by, basis, ())
         for page, why in targets.pages(said).items():
             await self.pages.erase(page, why)
         await right(self, targets, by, basis)

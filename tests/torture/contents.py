@@ -98,7 +98,7 @@ def judge_contents(
 def _to_be_pruned(root: Path) -> list[str]:
     """Return the pages that a pruning which was begun has not cleared: the next one does."""
     note = root / "audit" / "pruned"
-    fields = json.loads(note.read_bytes()) if note.exists() else {"done": True}
+    fields: dict[str, Any] = json.loads(note.read_bytes()) if note.exists() else {"done": True}
     return [] if fields["done"] else list(fields["pages"])
 
 
