@@ -215,6 +215,8 @@ class Failing(MemoryStore):
     async def write(
         self, path: str, content: str | bytes, *, if_absent: bool = False, expect: int | None = None
     ) -> None:
+        if not self.does_it:
+            self._fail(path)
         await super().write(path, content, if_absent=if_absent, expect=expect)
         self._fail(path)
 
@@ -273,6 +275,28 @@ async def test_a_log_that_has_failed_leaves_no_content_of_who_tries_again() -> N
     await again.append({"n": 1})
     await again.aclose()
     assert not await store.list("/audit/erasable")
+
+
+async def test_an_erasure_that_has_failed_is_finished_also_when_more_fails_after_it() -> None:
+    store = Failing()
+    log = AuditLog(store, erasable=["content"])
+    for number in range(3):
+        await log.append(record(number, content=f"{SECRET} {number}."))
+    store.fails_for, store.does_it = ("/erasable/",), False
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            await log.erase(records=[1, 2], by="dpo", basis="asked")
+    with pytest.raises(StoreError):
+        await log.append(record(content=f"{SECRET} 9."))
+    with suppress(StoreError):
+        await log.aclose()
+    store.fails_for = ()
+    again = AuditLog(store, erasable=["content"])
+    await again.append({"n": 1})
+    await again.aclose()
+    everything = await bytes_of(store)
+    assert [f"{SECRET} {number}.".encode() in everything for number in (0, 1, 2, 9)] == [False, False, True, False]
+    assert counts(await examine(store)) == (1, 2, 0)
 
 
 # --- hubwire repair ---------------------------------------------------------------------------------------------------

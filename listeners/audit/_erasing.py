@@ -206,9 +206,11 @@ class Eraser:
         names = [page for page in pages if type(page) is str and is_page(page)] if type(pages) is list else []
         return _Left(since if type(since) is int else 0, tuple(names))
 
-    async def _leave(self, pages: Sequence[str] = ()) -> None:
-        """Write down what is about to be done, or has to be."""
-        fields = {"since": self._log.records, **({"pages": sorted(pages)} if pages else {})}
+    async def _leave(self, pages: AbstractSet[str] = frozenset()) -> None:
+        """Write down what is about to be done, or has to be, beside what an erasure that has failed has left."""
+        left = await self._left() or _Left(self._log.records, ())
+        names = sorted({*pages, *left.pages})
+        fields = {"since": min(left.since, self._log.records), **({"pages": names} if names else {})}
         await self._store.write(self._file, codec.encode_marker(fields, version=_VERSION))
 
     async def again(self, since: int = 0) -> int:
@@ -317,7 +319,7 @@ class Eraser:
             except HubError:
                 self.pages.abandoned.clear()
                 with suppress(HubError):
-                    await self._leave(sorted(pages))
+                    await self._leave(pages)
 
 
 def _together(groups: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
