@@ -277,17 +277,17 @@ async def test_a_log_that_has_failed_leaves_no_content_of_who_tries_again() -> N
     assert not await store.list("/audit/erasable")
 
 
-async def test_an_erasure_that_has_failed_is_finished_also_when_more_fails_after_it() -> None:
+async def test_an_erasure_that_has_failed_is_finished_also_when_more_has_failed() -> None:
     store = Failing()
     log = AuditLog(store, erasable=["content"])
     for number in range(3):
         await log.append(record(number, content=f"{SECRET} {number}."))
     store.fails_for, store.does_it = ("/erasable/",), False
+    with pytest.raises(StoreError):
+        await log.append(record(content=f"{SECRET} 9."))
     for _ in range(2):
         with pytest.raises(StoreError):
             await log.erase(records=[1, 2], by="dpo", basis="asked")
-    with pytest.raises(StoreError):
-        await log.append(record(content=f"{SECRET} 9."))
     with suppress(StoreError):
         await log.aclose()
     store.fails_for = ()
