@@ -198,7 +198,11 @@ class Files:
         if self.failures.is_poisoned(path):
             self._close(path, file)
             return
-        fcntl.flock(file.fd, fcntl.LOCK_UN)
+        try:
+            fcntl.flock(file.fd, fcntl.LOCK_UN)
+        except OSError:  # closing it unlocks it, too
+            self._close(path, file)
+            return
         with self._lock:
             self._cache[path] = file
             if len(self._cache) <= _OPEN_FILES_MAX:

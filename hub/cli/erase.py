@@ -63,6 +63,8 @@ async def erase(
     """Erase what is chosen, or ``is_again`` what was erased before, and print what was done. Raises :class:`InUse`."""
     if is_again and not chosen.is_nothing:
         raise ConfigurationError("erase --again takes no records, filters or fields: it erases what the log says")
+    if is_again and (by is None) is not (basis is None):
+        raise ConfigurationError("erase --again takes --by and --basis together, or neither of them")
     if not is_again and (by is None or basis is None):
         raise ConfigurationError("erase needs --by and --basis: the log says who has erased, and on what basis")
     if not is_again and (ways := chosen.ways) != 1:
@@ -81,7 +83,8 @@ async def erase(
     finally:
         await store.aclose()
     if isinstance(done, int):
-        say(json.dumps({"path": path, "contents": done}) if as_json else f"{plural(done, 'content')} erased again")
+        what = "erased again" if by is None else f"erased again, or said again to be erased: by {by}, {basis}"
+        say(json.dumps({"path": path, "contents": done}) if as_json else escape(f"{plural(done, 'content')} {what}"))
     elif as_json:
         say(json.dumps(attrs.asdict(done)))
     else:
@@ -94,7 +97,7 @@ async def _erased(
     audit = AuditLog(store, path=path)
     try:
         if is_again:
-            return await audit.erase_again()
+            return await audit.erase_again(by=by, basis=basis)
         return await audit.erase(by=by or "", basis=basis or "", **chosen.to_arguments())
     except AlreadyRunning as error:
         raise InUse(f"{error}. For the log {path}: {_LET_IT}") from error
@@ -107,6 +110,9 @@ def _print(done: Erased) -> None:
         say(escape(f"no erasable content that is there was chosen in {done.path}; nothing was changed"))
         return
     what = f"{plural(done.contents, 'content')} of {plural(done.records, 'record')}, {done.size_bytes:,} bytes"
+    if done.said_again:
+        again = f"{plural(done.said_again, 'content')} that were gone already, while no record said so any more"
+        what = f"{what}, and said it again of {again}"
     say(escape(f"erased {what}; record {done.record} of {done.path} says so: by {done.by}, {done.basis}"))
     say("not erased, where the same content may be:")
     for place in done.not_erased:

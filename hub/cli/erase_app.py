@@ -27,7 +27,11 @@ def erase(
     actor: Annotated[str | None, Parameter(help="Of an actor.")] = None,
     field: Annotated[tuple[str, ...], Parameter(help="Only this field: content, data.email; by default all.")] = (),
     again: Annotated[
-        bool, Parameter(help="Erase again what the log says was erased, as after a restore; without choosing.")
+        bool,
+        Parameter(
+            help="Erase again what the log says was erased, as after a restore; without choosing. With --by and --basis"
+            " also say it again of what is gone, where the log has lost the record."
+        ),
     ] = False,
     json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
     log: Annotated[str | None, Parameter(name="--log", help="The log within the store; by default /audit.")] = None,

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -15,7 +15,7 @@ from ..errors import InvalidRecord
 from ..ports import KnowledgeStore
 from .copying import files_below
 
-__all__ = ("FOLDER", "Intention", "Lost", "unfinished")
+__all__ = ("FOLDER", "Intention", "Lost", "begun_before", "unfinished")
 
 FOLDER = "/lost"
 _FILE = "repair.json"
@@ -34,6 +34,8 @@ class Intention:
     log: str | None = None
     logs: Sequence[str] = ()
     """Those that get a record of it."""
+    ends: Mapping[str, int] = attrs.field(factory=dict)
+    """The records before which logs are cut."""
     is_done: bool = False
 
     @property
@@ -63,8 +65,11 @@ class Lost:
     async def copy(self, path: str, start: int = 0) -> None:
         """Copy a file, from some byte on; the copy is there when this returns. No earlier copy is replaced."""
         content = await self._store.read_bytes(path, start)
-        if content is None:
-            return
+        if content is not None:
+            await self.put(path, content, start)
+
+    async def put(self, path: str, content: bytes, start: int = 0) -> None:
+        """Write what is taken out of a file, from some byte on; it is there when this returns."""
         to, number = self._copy_of(path, start), 1
         while (there := await self._store.read_bytes(to)) is not None:
             if there == content:
@@ -80,6 +85,12 @@ class Lost:
 
     def _copy_of(self, path: str, start: int) -> str:
         return f"{self.path}{path}.lost" if start == 0 else f"{self.path}{path}.from-{start}.lost"
+
+
+async def begun_before(store: KnowledgeStore, wanted: Intention) -> Intention | None:
+    """Return the same repair, if it was begun and did not come to its end."""
+    same = [each for each in await unfinished(store) if each.words == wanted.words]
+    return same[-1] if same else None
 
 
 async def unfinished(store: KnowledgeStore) -> list[Intention]:

@@ -6,7 +6,7 @@ All that is taken away is at ``/lost/<time>/`` in the same store before, and wha
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
@@ -37,9 +37,10 @@ from ..log import (
 from ..ports import HoldableStore, KnowledgeStore, normalize_path
 from .beginnings import journal_beginning, said_again
 from .copying import files_below
+from .cut_contents import Around, around_cut
 from .failures import CommandFailed
 from .inspection import JournalReport, StoreReport, inspect_store
-from .lost import Intention, Lost, unfinished
+from .lost import Intention, Lost, begun_before
 from .output import escape, plural, say
 from .signed_logs import is_checkpoint, refuse_copy
 from .target import emptiness, open_target
@@ -61,7 +62,7 @@ async def repair(
         if not await store.exists("/"):
             raise ConfigurationError(await emptiness(target))
         wanted = Intention(at=timestamp(SystemClock().now_ns()), action=action, name=name, log=log)
-        begun = await _begun_before(store, wanted)
+        begun = await begun_before(store, wanted)
         repairs = _Repairs(store, target, begun or wanted, is_resumed=begun is not None)
         steps = await repairs.steps_of(action, name, log=log, at=at, reason=reason)
         for line, _ in steps:
@@ -191,13 +192,28 @@ class _Repairs:
         await refuse_copy(self._store, log)
         cut = await find_cut(self._store, log, record=at)
         if cut is None and self._is_resumed:
-            again = await said_again(self._store, {log: None})
-            return [self._finish_step(log), self._record_step([log], "cut", reason), *again]
+            again, around = await said_again(self._store, {log: None}), await self._around({}, reason)
+            return [
+                *around.before,
+                self._finish_step(log),
+                self._record_step([log], "cut", reason),
+                *again,
+                *around.after,
+            ]
         if cut is None:
             where = "no damage was found in it" if at is None else f"it has no record {at}"
             raise ConfigurationError(f"{log} is not cut: {where}")
-        again = await said_again(self._store, {log: cut.record})
-        return [*self._cut_step(cut), self._record_step([log], "cut", reason), *again]
+        again, around = await said_again(self._store, {log: cut.record}), await self._around({log: cut.record}, reason)
+        cutting = self._cut_step(cut)
+        return [*around.before, *cutting, self._record_step([log], "cut", reason), *again, *around.after]
+
+    async def _around(self, ends: Mapping[str, int], reason: str) -> Around:
+        """Return what is done to erasable contents of logs that are cut now, or that were cut before a kill."""
+        before = {log: end for log, end in self._intention.ends.items() if log not in ends}
+        self._intention = attrs.evolve(self._intention, ends={**before, **ends})
+        around = await around_cut(self._store, self._lost, ends, reason)
+        cut = await around_cut(self._store, self._lost, before, reason, is_cut=True)
+        return Around([*around.before, *cut.before], [*around.after, *cut.after])
 
     def _cut_step(self, cut: Cut) -> list[Step]:
         async def carry_out() -> None:
@@ -268,7 +284,9 @@ class _Repairs:
             elif log in begun:
                 steps.append(self._finish_step(log))
         again = await said_again(self._store, ends)
-        return [*steps, self._record_step([journal.path, *logs, *begun], "accept-loss", reason), *again]
+        around = await self._around({log: end for log, end in ends.items() if end is not None}, reason)
+        record = self._record_step([journal.path, *logs, *begun], "accept-loss", reason)
+        return [*around.before, *steps, record, *again, *around.after]
 
     async def _bring_back(self, journal: JournalReport) -> None:
         """Keep only what is before the journal's end."""
@@ -386,12 +404,6 @@ class _Repairs:
         finally:
             if hold is not None:
                 await hold.release()
-
-
-async def _begun_before(store: KnowledgeStore, wanted: Intention) -> Intention | None:
-    """Return the same repair, if it was begun and did not come to its end."""
-    same = [each for each in await unfinished(store) if each.words == wanted.words]
-    return same[-1] if same else None
 
 
 def _journal_of(report: StoreReport, name: str) -> JournalReport:

@@ -139,6 +139,8 @@ class Contents:
         self.pages: Pages = Pages(store, path, records)
         self.pending: set[str] = set()
         """The digests of contents that are on a page, or on their way, while the log has no record that names them."""
+        self.uncertain: set[str] = set()
+        """Pages with contents of which it is not known whether the log has got the record."""
         self._policy = policy
         self._store = store
         self._path = path
@@ -154,7 +156,11 @@ class Contents:
         except (InvalidRecord, LogRolledBack, NotWitnessed, StoreFull):  # of others it is not known whether it did
             self.pages.abandon(page, digests)
             raise
-        self.pending -= digests
+        except BaseException:
+            self.uncertain |= {page} if digests else set()
+            raise
+        finally:
+            self.pending -= digests
         return result
 
     async def _shortened(self, bodies: list[bytes]) -> tuple[list[bytes], str, set[str]]:
@@ -164,12 +170,15 @@ class Contents:
         lines = [line for each in made if each is not None for line in each.lines]
         digests = {line[:DIGEST_CHARS].decode() for line in lines}
         self.pending |= digests
-        page = await self.pages.put(b"".join(lines), digests) if lines else ""
+        page = ""
         try:
+            page = await self.pages.put(b"".join(lines), digests) if lines else ""
             for number, each in enumerate(made):
                 short[number] = await self._completed(short[number], each, page)
         except BaseException:
-            self.pages.abandon(page, digests)
+            self.pending -= digests
+            if page:  # else the pages know
+                self.pages.abandon(page, digests)
             raise
         return short, page, digests
 
@@ -200,7 +209,6 @@ class Contents:
         while self.pages.abandoned:
             page, digests = self.pages.abandoned.popitem()
             await self.pages.erase(page, {digest: {} for digest in digests})
-            self.pending -= digests
 
 
 def _is_text(raw: Any) -> bool:

@@ -40,6 +40,7 @@ NOT_ERASED = (
     "dead letters, and the spool",
     "what was exported, sent to webhooks, or read by listeners and subscribers",
     "backups and other copies of the log, and snapshots of its disk",
+    "what hubwire repair has set aside in /lost",
     "fields of the records that are not erasable, and the files of records that were too long for a line",
 )
 """Where the same content may be, which an erasure in a log does not touch."""
@@ -54,6 +55,9 @@ class Erased:
     """Of how many records contents were erased."""
     contents: int
     """How many contents: a record may have several."""
+    said_again: int = 0
+    """How many contents more were gone already, erased as their pages say, while no record of the log said so any more:
+    the record says it now."""
     size_bytes: int
     """How many bytes they had, with their salts."""
     record: int | None
@@ -132,14 +136,15 @@ class Erasable:
         before anything goes; ``by`` and ``basis`` are redacted as records are. Salt and content are then deleted. The
         records, their tree, checkpoints and proofs stay as they are: what stands in a record is a commitment, which
         without its salt says nothing. A crash after that record is finished before the log is appended to again; one
-        before it has erased nothing. Once begun, it is not cancelled. Without a content that is still there it writes
-        nothing, and :attr:`Erased.record` is None.
+        before it has erased nothing. Once begun, it is not cancelled. Where a content was erased before, and the log
+        has lost the record that said so, it says so again: :attr:`Erased.said_again`. Without a content that is still
+        there, and without one of those, it writes nothing, and :attr:`Erased.record` is None.
 
         Raises :class:`~hubwire.errors.ConfigurationError` if nothing is chosen, or while the log is held: see
         :meth:`hold`; :class:`~hubwire.errors.InvalidRecord` for texts that cannot be; and what :meth:`append` raises.
         """
-        by = _words(self._redaction, "erase(): by", by)
-        basis = _words(self._redaction, "erase(): basis", basis)
+        by = _words(self._redaction, "erase(): by", by) or ""
+        basis = _words(self._redaction, "erase(): basis", basis) or ""
         names = None if fields is None else _names(fields)
         numbers = {"records": _whole("records", records), "seq": _whole("seq", seq)}
         filters = {
@@ -165,23 +170,35 @@ class Erasable:
         done = await eraser.erase(targets, by=by, basis=basis)
         if done is None:
             return Erased(path=self.path, records=0, contents=0, size_bytes=0, record=None, by=by, basis=basis)
-        record, contents, size = done
         return Erased(
             path=self.path,
             records=len(targets.records),
-            contents=contents,
-            size_bytes=size,
-            record=record,
+            contents=done.contents,
+            said_again=done.said_again,
+            size_bytes=done.size_bytes,
+            record=done.record,
             by=by,
             basis=basis,
         )
 
-    async def erase_again(self) -> int:
+    async def erase_again(self, *, by: str | None = None, basis: str | None = None) -> int:
         """Erase all that the log says was erased, and that is there: after files were restored from a copy.
 
-        Return how many contents that were. Raises what :meth:`append` raises.
+        With ``by`` and ``basis`` it also says of all contents that are gone that they were erased, where their pages
+        say so and no record does: the log has lost the record ``record.erased``, as when its end was cut off. Nothing
+        vouches for what a page says, so it is who calls this that does, by a new ``record.erased``; its ``again`` has
+        who erased them, when and on what basis, as the pages say.
+
+        Return how many contents that were, of both. Raises :class:`~hubwire.errors.ConfigurationError` for only one of
+        the two, and what :meth:`append` raises.
         """
-        return await (await self._ready_to_erase("erase_again()")).again()
+        by = _words(self._redaction, "erase_again(): by", by, is_optional=True)
+        basis = _words(self._redaction, "erase_again(): basis", basis, is_optional=True)
+        if (by is None) is not (basis is None):
+            raise ConfigurationError("erase_again(): give by and basis, both, or neither: the record says both")
+        eraser = await self._ready_to_erase("erase_again()")
+        done = await eraser.again()
+        return done if by is None or basis is None else done + await eraser.say_again(by, basis)
 
     async def _ready_to_erase(self, call: str) -> Eraser:
         try:
@@ -199,8 +216,8 @@ class Erasable:
         return self._erasing.eraser
 
 
-def _words(redaction: Redaction, argument: str, value: Any) -> str:
-    return redaction.words(_arguments.words(argument, value)) or ""
+def _words(redaction: Redaction, argument: str, value: Any, *, is_optional: bool = False) -> str | None:
+    return redaction.words(_arguments.words(argument, value, is_optional=is_optional))
 
 
 def _names(fields: Any) -> frozenset[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +10,8 @@ from hubwire.erasable import ERASED, WITHHELD, Commitment, Page, commitments_of,
 from hubwire.errors import InvalidRecord
 from hubwire.ports import KnowledgeStore
 
-from ._erasing import Erasure, erasures_of, records_in, whole_fields
+from ._erasing import records_in, whole_fields
+from ._erasures import Authority, Erasure, erasures_of
 from ._fields import ERASED_KIND
 from ._verdicts import ContentsFound
 
@@ -91,7 +91,7 @@ class ContentChecks:
 
     async def finish(self, *, is_damaged: bool) -> None:
         """Hold what is not there against what the log says was erased; ``is_damaged``: it was not read to its end."""
-        authority = _Authority(self._erasures)
+        authority = Authority(self._erasures)
         confirmed = 0
         for index, commitment, said in self._absent:
             record = authority.record_for(index, commitment.field)
@@ -118,7 +118,11 @@ class ContentChecks:
         page = f"{self._path}/erasable/{commitment.page}"
         then = f"restore {page} from a copy"
         if said == ERASED:  # a content that was to go is not to be brought back
-            then = f"the log has lost that record, as when its end was cut off, or {page} was changed: restore that one"
+            then = (
+                "the log has lost that record, as when its end was cut off: if it was erased, say so again by"
+                " hubwire erase --again --by ID --basis TEXT, or await audit.erase_again(by=..., basis=...); or"
+                f" {page} was changed: restore that one"
+            )
         return (
             f"the erasable content of {commitment.field!r:.80} in record {index} of the log {self._path} is missing:"
             f" {why}; {then}"
@@ -182,33 +186,3 @@ class ContentChecks:
         if not self._named and not self._erasures:
             return None
         return ContentsFound(**self._counts, erased_by=tuple(sorted(self._by)))
-
-
-class _Authority:
-    """Says which record of the log has erased a content."""
-
-    def __init__(self, erasures: list[Erasure]) -> None:
-        by_field: dict[str, list[tuple[int, int, int]]] = {}
-        for erasure in erasures:
-            for fields, ranges in erasure.groups:
-                for field in fields:
-                    by_field.setdefault(field, []).extend((first, last, erasure.record) for first, last in ranges)
-        self._by_field: dict[str, tuple[list[tuple[int, int, int]], list[int], list[int]]] = {}
-        for field, spans in by_field.items():
-            spans.sort()
-            ends, end = [], -1
-            for _, last, _record in spans:
-                end = max(end, last)
-                ends.append(end)
-            self._by_field[field] = spans, [first for first, _, _ in spans], ends
-
-    def record_for(self, index: int, field: str) -> int | None:
-        """Return the record, after this one, that says of its field that it was erased; None if none does."""
-        spans, firsts, ends = self._by_field.get(field, ([], [], []))
-        at = bisect_right(firsts, index) - 1
-        while at >= 0 and ends[at] >= index:
-            _, last, record = spans[at]
-            if last >= index and record > index:
-                return record
-            at -= 1
-        return None

@@ -13,80 +13,60 @@ file is only a hint where to look: what is erased is what the log says.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence, Set as AbstractSet
+from contextlib import suppress
 from os import urandom
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 import attrs
 
 from hubwire import codec
-from hubwire.erasable import COMMITTED, Commitment, commitments_of, contents_in
-from hubwire.errors import InvalidRecord, StoreFull
+from hubwire.erasable import COMMITTED, ERASED, Commitment, Page, commitments_of, contents_in, is_page, read_page
+from hubwire.errors import HubError, InvalidRecord, LogDamaged, StoreFull
 from hubwire.log import Log, LogReader, Record
 from hubwire.ports import KnowledgeStore
 from hubwire.waking import Slices
 
 from ._beginning import read_marked
 from ._contents import Contents
+from ._erasures import Authority, Erasure, Reason, erasures_of
 from ._fields import ERASED_KIND
 from ._one_by_one import OneByOne
 from ._pages import Pages
 from .blobs import restore
 from .stand_ins import refuse_copy
 
-__all__ = ("Eraser", "Erasure", "Targets", "erasures_of", "records_in", "whole_fields")
+__all__ = (
+    "Done",
+    "Eraser",
+    "Targets",
+    "erasures_in",
+    "gone_in",
+    "leave_unsaid",
+    "records_before",
+    "records_in",
+    "whole_fields",
+)
 
 _KIND = b'"kind":"record.erased"'
 _VERSION = 1
-_RANGES_MAX = 2000
+_RANGES_MAX = 1500
 """In one record: a range has 44 bytes at most, and a line 65,535."""
 _SLICE_SECONDS = 0.002
+_REASONS_MAX = 4
+_PAGES_MAX = 8
 
 
-@attrs.frozen
-class Erasure:
-    """What a ``record.erased`` says: whose contents go, and why."""
+class Done(NamedTuple):
+    """What an erasure has done."""
 
     record: int
-    at: str
-    by: str
-    basis: str
-    groups: tuple[tuple[frozenset[str], tuple[tuple[int, int], ...]], ...]
-    """Fields, and the ranges of records in which they are erased: first and last, both included."""
-
-    @property
-    def why(self) -> dict[str, Any]:
-        """What is left in the place of a content."""
-        return {"at": self.at, "basis": self.basis, "by": self.by, "record": self.record}
-
-    def size_from(self, first: int) -> int:
-        """Return how many contents of records from ``first`` on it names."""
-        return sum(
-            len(fields) * sum(max(last - max(begin, first) + 1, 0) for begin, last in ranges)
-            for fields, ranges in self.groups
-        )
-
-
-def erasures_of(index: int, fields: Mapping[str, Any]) -> Erasure | None:
-    """Return what a record says that is the log's own; None if it says it otherwise than a log does."""
-    match fields:
-        case {"at": str(at), "by": str(by), "basis": str(basis), "erased": list(groups)} if "seq" not in fields:
-            found = tuple(each for each in map(_group, groups) if each is not None)
-            return Erasure(index, at, by, basis, found) if len(found) == len(groups) else None
-    return None
-
-
-def _group(group: Any) -> tuple[frozenset[str], tuple[tuple[int, int], ...]] | None:
-    match group:
-        case {"fields": list(names), "records": list(ranges)} if all(type(name) is str for name in names):
-            pairs = [(each[0], each[1]) for each in ranges if _is_range(each)]
-            return (frozenset(names), tuple(pairs)) if len(pairs) == len(ranges) else None
-    return None
-
-
-def _is_range(value: Any) -> bool:
-    return type(value) is list and len(value) == 2 and all(type(each) is int and each >= 0 for each in value)
+    """The first record that says so."""
+    contents: int
+    size_bytes: int
+    said_again: int
+    """How many contents were gone already, and no record said so any more."""
 
 
 class Targets:
@@ -94,40 +74,58 @@ class Targets:
 
     def __init__(self) -> None:
         self.found: list[tuple[int, Commitment]] = []
+        self.said: list[tuple[int, Commitment]] = []
+        """Those that are gone, and were erased as their pages say."""
+        self.reasons: dict[str, Reason] = {}
+        """What the pages say of these, by their digests."""
 
     def add(self, index: int, commitments: Iterable[Commitment], fields: frozenset[str] | None) -> None:
         """Take those contents of a record that are in these fields; None: all."""
         self.found += [(index, each) for each in commitments if fields is None or each.field in fields]
 
-    async def leave_present(self, store: KnowledgeStore, path: str) -> None:
-        """Leave out those that are not there: an erasure is no excuse for what is missing."""
+    async def part(self, store: KnowledgeStore, path: str) -> None:
+        """Leave out those that are not there, and no page says why: an erasure is no excuse for what is missing."""
         there = {page: await contents_in(store, path, page) for page in {each.page for _, each in self.found}}
+        absent = [(index, each) for index, each in self.found if each.digest not in there[each.page]]
         self.found = [(index, each) for index, each in self.found if each.digest in there[each.page]]
+        pages = {page: await read_page(store, path, page) or Page() for page in {each.page for _, each in absent}}
+        for index, each in absent:
+            self.note_gone(index, each, pages[each.page])
+
+    def note_gone(self, index: int, commitment: Commitment, page: Page, since: int = -1) -> None:
+        """Take one of which its page says that a record from ``since`` on has erased it."""
+        if page.gone.get(commitment.digest, ("",))[0] == ERASED:
+            reason = Reason.of(page.why(commitment.digest))
+            if reason.record >= since:
+                self.said.append((index, commitment))
+                self.reasons[commitment.digest] = reason
 
     @property
     def records(self) -> list[int]:
         """The records that have them, in order."""
         return sorted({index for index, _ in self.found})
 
-    def groups(self) -> Iterator[dict[str, Any]]:
-        """Return which fields of which records are erased, as records of the log say it, in pieces for one each."""
-        names: dict[int, list[str]] = {}
-        for index, commitment in self.found:
-            names.setdefault(index, []).append(commitment.field)
-        groups: dict[tuple[str, ...], list[int]] = {}
-        for index in sorted(names):
-            groups.setdefault(tuple(sorted(names[index])), []).append(index)
-        for fields, indexes in groups.items():
-            ranges = _ranges(indexes)
-            for first in range(0, len(ranges), _RANGES_MAX):
-                yield {"fields": list(fields), "records": ranges[first : first + _RANGES_MAX]}
-
     def pages(self, erasure: Erasure) -> dict[str, dict[str, dict[str, Any]]]:
         """Return what is erased on which page, and why."""
         pages: dict[str, dict[str, dict[str, Any]]] = {}
-        for _, commitment in self.found:
+        anew = [each for _, each in self.said if self.reasons[each.digest].record != erasure.record]
+        for commitment in (*(each for _, each in self.found), *(anew if erasure.is_again else ())):
             pages.setdefault(commitment.page, {})[commitment.digest] = erasure.why
         return pages
+
+
+def _groups(found: Iterable[tuple[int, Commitment]]) -> Iterator[dict[str, Any]]:
+    """Return which fields of which records are erased, as records of the log say it, in pieces for one each."""
+    names: dict[int, list[str]] = {}
+    for index, commitment in found:
+        names.setdefault(index, []).append(commitment.field)
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for index in sorted(names):
+        groups.setdefault(tuple(sorted(names[index])), []).append(index)
+    for fields, indexes in groups.items():
+        ranges = _ranges(indexes)
+        for first in range(0, len(ranges), _RANGES_MAX):
+            yield {"fields": list(fields), "records": ranges[first : first + _RANGES_MAX]}
 
 
 def _ranges(indexes: Sequence[int]) -> list[list[int]]:
@@ -148,6 +146,16 @@ async def whole_fields(store: KnowledgeStore, path: str, body: bytes) -> dict[st
     if "$c" not in fields:
         return None
     return fields if "cut" not in fields else codec.decode_fields(await restore(store, path, body))
+
+
+@attrs.frozen
+class _Left:
+    """What the file ``erasing`` says."""
+
+    since: int
+    """From which record on the log may name an erasure that is not done."""
+    pages: tuple[str, ...]
+    """On which pages contents may be that no record names."""
 
 
 class Eraser:
@@ -176,62 +184,82 @@ class Eraser:
                 return
             await refuse_copy(self._store, self._path)
             await self._log.open()
-            if (since := await self._since()) is not None:
-                await self.again(since)
+            left = await self._left()
+            if left is not None:
+                await self.again(left.since)
+            if self._contents is not None and not self._is_swept:
+                newest = [] if self._log.inspection.is_clean else (await self.pages.names())[-2:]
+                await self._take_out_unnamed({*newest, *(() if left is None else left.pages)})
+            if left is not None:
                 await self._store.delete(self._file)
-            if self._contents is not None and not self._log.inspection.is_clean and not self._is_swept:
-                await self._take_out_torn()
             self.is_ready = self._is_swept = True
 
-    async def _since(self) -> int | None:
-        """Return from which record on the log may name an erasure that is not done; None if it names none."""
+    async def _left(self) -> _Left | None:
+        """Return what the file says that is not done; None if it is not there."""
         try:
             fields = await read_marked(self._store, self._file)
         except InvalidRecord:
-            return 0
+            return _Left(0, ())
         if fields is None:
             return None
-        since = fields.get("since")
-        return since if type(since) is int else 0
+        since, pages = fields.get("since"), fields.get("pages")
+        names = [page for page in pages if type(page) is str and is_page(page)] if type(pages) is list else []
+        return _Left(since if type(since) is int else 0, tuple(names))
+
+    async def _leave(self, pages: AbstractSet[str] = frozenset()) -> None:
+        """Write down what is about to be done, or has to be, beside what an erasure that has failed has left."""
+        left = await self._left() or _Left(self._log.records, ())
+        names = sorted({*pages, *left.pages})
+        fields = {"since": min(left.since, self._log.records), **({"pages": names} if names else {})}
+        await self._store.write(self._file, codec.encode_marker(fields, version=_VERSION))
 
     async def again(self, since: int = 0) -> int:
         """Do all that the log says was erased, from a record on; return how many contents were there still."""
         done = 0
-        slices = Slices(_SLICE_SECONDS)
-        reader = LogReader(self._store, self._path)
-        await reader.seek_index(since)
-        while records := await reader.read():
-            for record in records:
-                await slices.cut()
-                if _KIND in record.line:
-                    erasure = erasures_of(record.index, codec.decode_fields(record.body))
-                    done += 0 if erasure is None else (await self._carry_out(erasure))[0]
+        async for erasure in erasures_in(self._store, self._path, since):
+            done += (await self._carry_out(erasure))[0]
         return done
 
-    async def erase(self, targets: Targets, *, by: str, basis: str) -> tuple[int, int, int] | None:
-        """Erase contents; return the index of the first record that says so, their number and their bytes.
+    async def erase(self, targets: Targets, *, by: str, basis: str) -> Done | None:
+        """Erase contents, and say of those that were erased before that they were, if no record does any more.
 
-        None if none of them is there. From the first step on it goes on when it is cancelled.
+        None if there are none of them. From the first step on it goes on when it is cancelled.
         """
         async with self._calls:
-            await targets.leave_present(self._store, self._path)
-            if not targets.found:
-                return None
-            done: list[tuple[int, int, int]] = []
-            with anyio.CancelScope(shield=True):
-                try:
-                    done.append(await self._erase(targets, by, basis))
-                except BaseException:
-                    self.is_ready = False  # it is finished before what comes next
-                    raise
-            return done[0]
+            await targets.part(self._store, self._path)
+            return await self._do(targets, by, basis)
 
-    async def _erase(self, targets: Targets, by: str, basis: str) -> tuple[int, int, int]:
-        marker = codec.encode_marker({"since": self._log.records}, version=_VERSION)
-        await self._store.write(self._file, marker)
+    async def say_again(self, by: str, basis: str, *, since: int = -1) -> int:
+        """Say of all contents that were erased that they were, if no record does any more; return how many these are.
+
+        ``since``: only those of which their pages say that a record from this one on has erased them.
+        """
+        async with self._calls:
+            done = await self._do(await gone_in(self._store, self._path, since=since), by, basis)
+            return 0 if done is None else done.said_again
+
+    async def _do(self, targets: Targets, by: str, basis: str) -> Done | None:
+        await leave_unsaid(targets, self._store, self._path)
+        if not targets.found and not targets.said:
+            return None
+        done: list[Done] = []
+        with anyio.CancelScope(shield=True):
+            try:
+                done.append(await self._erase(targets, by, basis))
+            except BaseException:
+                self.is_ready = False  # it is finished before what comes next
+                raise
+        return done[0]
+
+    async def _erase(self, targets: Targets, by: str, basis: str) -> Done:
+        await self._leave()
         erasure, bodies = urandom(8).hex(), []
-        for number, groups in enumerate(_together(targets.groups())):
-            fields = {"by": by, "basis": basis, "erasure": erasure, "part": number, "erased": groups}
+        before = list(dict.fromkeys(targets.reasons[each.digest] for _, each in targets.said))
+        again = {"again": [attrs.asdict(each) for each in before[:_REASONS_MAX]]}
+        parts: list[tuple[Any, dict[str, Any]]] = [(each, {}) for each in _together(_groups(targets.found))]
+        parts += [(each, again) for each in _together(_groups(targets.said))]
+        for number, (groups, rest) in enumerate(parts):
+            fields = {"by": by, "basis": basis, "erasure": erasure, "part": number, "erased": groups, **rest}
             bodies.append(self._log.own_record(ERASED_KIND, **fields))
         marks = [self._log.batch_mark(len(bodies))] if len(bodies) > 1 else []
         try:
@@ -246,7 +274,7 @@ class Eraser:
             done = await self._carry_out(said)
             contents, size = contents + done[0], size + done[1]
         await self._store.delete(self._file)
-        return first, contents, size
+        return Done(first, contents, size, len(targets.said))
 
     async def _carry_out(self, erasure: Erasure) -> tuple[int, int]:
         """Take out what a record says; return how many contents, and their bytes."""
@@ -255,36 +283,43 @@ class Eraser:
             async for record in records_in(self._store, self._path, ranges, before=erasure.record):
                 whole = await whole_fields(self._store, self._path, record.body)
                 targets.add(record.index, commitments_of(whole or {}), fields)
-        await targets.leave_present(self._store, self._path)
+        await targets.part(self._store, self._path)
         size = 0
         for page, why in targets.pages(erasure).items():
-            size += await self.pages.erase(page, why)
+            size += await self.pages.erase(page, why, is_said_anew=erasure.is_again)
         return len(targets.found), size
 
-    async def _take_out_torn(self) -> None:
-        """Take out contents whose records a crash has prevented: they are on the two newest pages."""
-        newest = (await self.pages.names())[-2:]
-        if not newest:
+    async def _take_out_unnamed(self, pages: AbstractSet[str], pending: AbstractSet[str] = frozenset()) -> None:
+        """Take contents out of pages whose records a crash, or an error, has prevented."""
+        if not pages:
             return
-        named: dict[str, set[str]] = {page: set() for page in newest}
-        reader = LogReader(self._store, self._path)
-        await reader.seek_index(int(newest[0][:20]))
-        while records := await reader.read():
-            for record in records:
-                whole = await whole_fields(self._store, self._path, record.body)
-                for each in commitments_of(whole or {}):
-                    if each.page in named:
-                        named[each.page].add(each.digest)
+        named: dict[str, set[str]] = {page: set() for page in pages}
+        async for record in records_before(self._store, self._path, since=int(min(pages)[:20])):
+            for each in commitments_of(await whole_fields(self._store, self._path, record.body) or {}):
+                if each.page in named:
+                    named[each.page].add(each.digest)
         for page, digests in named.items():
-            await self.pages.keep_only(page, digests)
+            await self.pages.keep_only(page, digests, pending)
 
     async def close(self) -> None:
-        """Wait for what is under way, and take out what no record names."""
+        """Wait for what is under way, and take out what no record names; or leave that to the next opening."""
         async with self._calls:
             self.is_ready = self._is_swept = False
-            if self._contents is not None:
+            if self._contents is None:
+                return
+            pages = {*self._contents.uncertain, *self.pages.abandoned}
+            self._contents.uncertain = set()
+            if not pages:
+                return
+            try:
                 await self._contents.take_out()
-                self._contents.pending.clear()
+                if self._log.is_open:
+                    await self._log.append(())  # what is being written has come to its end
+                await self._take_out_unnamed(pages, self._contents.pending)
+            except HubError:
+                self.pages.abandoned.clear()
+                with suppress(HubError):
+                    await self._leave(pages)
 
 
 def _together(groups: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -320,3 +355,52 @@ async def records_in(
                 return
             if ordered[number][0] <= record.index:
                 yield record
+
+
+async def records_before(
+    store: KnowledgeStore, path: str, end: int | None = None, *, since: int = 0
+) -> AsyncIterator[Record]:
+    """Iterate over the records from one on, and before ``end``: what is behind that may be damaged. None: all."""
+    slices, reader = Slices(_SLICE_SECONDS), LogReader(store, path)
+    await reader.seek_index(since)
+    while end is None or reader.index < end:
+        records = await reader.read()
+        for record in records:
+            await slices.cut()
+            if end is None or record.index < end:
+                yield record
+        if not records:
+            return
+
+
+async def erasures_in(
+    store: KnowledgeStore, path: str, since: int = 0, *, before: int | None = None
+) -> AsyncIterator[Erasure]:
+    """Iterate over what the records from one on say was erased."""
+    async for record in records_before(store, path, before, since=since):
+        if _KIND in record.line and (said := erasures_of(record.index, codec.decode_fields(record.body))):
+            yield said
+
+
+async def gone_in(store: KnowledgeStore, path: str, *, since: int = -1, before: int | None = None) -> Targets:
+    """Return the contents of all records before one that a record from ``since`` on has erased, as their pages say."""
+    targets, pages = Targets(), dict[str, Page]()
+    async for record in records_before(store, path, before):
+        named: list[Commitment] = []
+        with suppress(LogDamaged):  # the file of a long record is missing, which verify reports
+            named = commitments_of(await whole_fields(store, path, record.body) or {})
+        for each in named:
+            if each.page not in pages:
+                pages[each.page] = await read_page(store, path, each.page) or Page()
+                if len(pages) > _PAGES_MAX:
+                    del pages[next(iter(pages))]
+            targets.note_gone(record.index, each, pages[each.page], since)
+    return targets
+
+
+async def leave_unsaid(targets: Targets, store: KnowledgeStore, path: str, *, before: int | None = None) -> None:
+    """Leave, of the contents that are gone, those of which no record of the log says so; or none before one."""
+    if targets.said:
+        since = min(index for index, _ in targets.said)
+        authority = Authority([each async for each in erasures_in(store, path, since, before=before)])
+        targets.said = [each for each in targets.said if authority.record_for(each[0], each[1].field) is None]

@@ -116,11 +116,13 @@ class Pages:
         if error is not None and page == self._page:
             self._page = None  # its end is not known
         for _lines, done, digests in batch:
-            if done.done():
+            if error is not None or done.done():  # what has failed may be there all the same
                 self.abandon(page, digests)
-            elif done.get_loop().is_closed():
+            if done.done():
                 continue
-            elif error is None:
+            if done.get_loop().is_closed():
+                continue
+            if error is None:
                 done.set_result(page)
             elif isinstance(error, Exception):
                 done.set_exception(error)
@@ -147,10 +149,10 @@ class Pages:
 
     # -- writing anew --
 
-    async def erase(self, page: str, why: Mapping[str, Mapping[str, Any]]) -> int:
+    async def erase(self, page: str, why: Mapping[str, Mapping[str, Any]], *, is_said_anew: bool = False) -> int:
         """Take contents out of a page, and leave a line that says why in the place of each; return their bytes.
 
-        May be called again: what is gone stays gone, for the first reason.
+        May be called again: what is gone stays gone, for the first reason; with ``is_said_anew`` for this one.
         """
         async with self.rewriting:
             await self.seal()
@@ -159,7 +161,8 @@ class Pages:
                 return 0
             size = sum(len(found.contents.pop(digest, b"")) for digest in why)
             for digest, fields in why.items():
-                found.gone.setdefault(digest, (ERASED, codec.encode_fields(fields)))
+                if is_said_anew or digest not in found.gone:
+                    found.gone[digest] = ERASED, codec.encode_fields(fields)
             first, second = page_files(self._path, page)
             there, other = (first, second) if await self._store.exists(first) else (second, first)
             await self._store.write(other, found.encode(), if_absent=True)
@@ -198,7 +201,7 @@ class Pages:
         both = Page(of_first)
         both.merge(Page(of_second))
         for content, other in ((of_second, first), (of_first, second)):
-            if (one := Page(content)).contents == both.contents and one.gone == both.gone:
+            if (one := Page(content)).contents == both.contents and one.gone.keys() == both.gone.keys():
                 await self._store.delete(other)
                 return one
         raise LogDamaged(

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from . import calls, damage, kills, power
+from . import calls, damage, kills, objects, power
 from .bugs import BUGS
 from .reports import Order, Report
 
@@ -20,6 +20,7 @@ HARNESSES: dict[str, tuple[Harness, int]] = {
     "calls": (calls.run, 0),
     "power": (power.run, 5000),
     "damage": (damage.run, 3000),
+    "objects": (objects.run, 0),
 }
 """What runs it in a folder; and how many rounds are the whole test."""
 

@@ -12,16 +12,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from obstore.exceptions import GenericError
+
 from hubwire.listeners import AuditLog
-from hubwire.listeners.audit import _beside, _records, _signed, _signing
+from hubwire.listeners.audit import _beside, _erased, _erasing, _erasures, _records, _signed, _signing
 from hubwire.log import _recovery, _segments
-from hubwire.stores import FileStore, _files, _posix, _tree
+from hubwire.stores import FileStore, _compaction, _files, _objects, _posix, _tree
 
 __all__ = ("BUGS", "Bug")
 
 Bug = Callable[[], None]
 
-BUGS: dict[str, dict[str, Bug]] = {"kills": {}, "calls": {}, "power": {}, "damage": {}}
+BUGS: dict[str, dict[str, Bug]] = {"kills": {}, "calls": {}, "power": {}, "damage": {}, "objects": {}}
 """By harness and name."""
 
 
@@ -146,6 +148,74 @@ def leaves_what_a_full_disk_took() -> None:
         return self.failures.failed_write("append to", path, error, size)
 
     _put(_files.Files, "_undo_append", undo)
+
+
+# --- erasing ---------------------------------------------------------------------------------------------------------
+
+
+@_of("calls")
+def erases_before_it_says_so() -> None:
+    right = _erasing.Eraser._erase
+
+    async def erase(self: Any, targets: Any, by: str, basis: str) -> Any:
+        done = _erasing.Done(self._log.records, len(targets.found), 0, 0)
+        said = _erasures.Erasure(done.record, "now", by, basis, ())
+        for page, why in targets.pages(said).items():
+            await self.pages.erase(page, why)
+        await right(self, targets, by, basis)
+        return done
+
+    _put(_erasing.Eraser, "_erase", erase)
+
+
+@_of("calls", "power")
+def forgets_what_it_was_erasing() -> None:
+    async def since(_: object) -> None:
+        return None
+
+    _put(_erasing.Eraser, "_since", since)
+
+
+@_of("kills")
+def leaves_the_old_file_of_a_page() -> None:
+    right = FileStore.delete
+
+    async def delete(self: FileStore, path: str) -> None:
+        if "/erasable/" not in path:
+            await right(self, path)
+
+    _put(FileStore, "delete", delete)
+
+
+# --- objects ---------------------------------------------------------------------------------------------------------
+
+
+@_of("objects")
+def deletes_parts_before_they_are_merged() -> None:
+    async def compact(self: _compaction.Compaction, path: str) -> bool:
+        parts = [part async for part in self._layout.parts(path)]
+        end = max([0, *(part.end for part in parts)])
+        content = b"".join([piece async for piece in self._pieces(path, end)])
+        await self._objects.delete([self._layout.part_key(path, part.offset) for part in parts], path)
+        await self._objects.put(self._layout.key(path), path, content)
+        return True
+
+    _put(_compaction.Compaction, "compact", compact)
+
+
+@_of("objects")
+def takes_an_error_for_a_lost_answer() -> None:
+    right = _objects.Objects._until_certain
+
+    async def until_certain(self: Any, doing: str, path: str, attempt: Any) -> Any:
+        if doing != "write":
+            return await right(self, doing, path, attempt)
+        try:
+            return await attempt()
+        except GenericError:
+            return None
+
+    _put(_objects.Objects, "_until_certain", until_certain)
 
 
 # --- what is on the medium -------------------------------------------------------------------------------------------
@@ -288,3 +358,11 @@ def verify_does_not_look_at_long_records() -> None:
         pass
 
     _put(_beside.Blobs, "check", check)
+
+
+@_of("damage")
+def verify_does_not_look_at_contents() -> None:
+    async def look(*_: object) -> None:
+        pass
+
+    _put(_erased.ContentChecks, "look", look)

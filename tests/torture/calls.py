@@ -25,7 +25,7 @@ import attrs
 from .judge import Acknowledged, judge
 from .kills import fork, said
 from .reports import Order, Report
-from .work import OPERATIONS, SCRIPTS, Say, key, opened, reopen
+from .work import OPERATIONS, SCRIPTS, Say, key, opened, reopen, verified
 
 __all__ = ("run", "why_no_strace")
 
@@ -220,7 +220,7 @@ def _judge(root: Path, output: bytes, script: str, trace: Path | None) -> list[s
         asyncio.run(reopen(root, told.hear, has_hub=script == "hub"))
     except Exception as error:  # noqa: BLE001 - it is a fault
         return [*faults, f"it cannot be opened again: {error!r}"]
-    return faults + judge(root, told, is_settled=True)
+    return faults + judge(root, told, is_settled=True) + asyncio.run(verified(root))
 
 
 def run(folder: Path, order: Order) -> Report:

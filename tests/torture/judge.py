@@ -19,6 +19,8 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from .contents import Contents, judge_contents
+
 __all__ = ("Acknowledged", "Note", "judge")
 
 _SEGMENT = re.compile(r"(\d{20})\.jsonl")
@@ -38,6 +40,8 @@ class Acknowledged:
     checkpoints: dict[int, bytes] = field(default_factory=dict)
     """The root over so many records."""
     agents: set[str] = field(default_factory=set)
+    contents: Contents = field(default_factory=Contents)
+    """What it was told of erasable contents."""
     may_prune: bool = False
     """Whether a pruning was begun: then the log may begin later than with record 0."""
     leaves: dict[int, bytes] = field(default_factory=dict)
@@ -47,8 +51,9 @@ class Acknowledged:
 
     def hear(self, line: dict[str, Any]) -> None:
         """Take in a line of a program."""
+        self.contents.hear(line)
         match line:
-            case {"did": "append", "index": int(index), "name": str(name)}:
+            case {"did": "append" | "append_content", "index": int(index), "name": str(name)}:
                 self.names[index] = name
             case {"did": "append_many", "index": int(index), "names": list(names)}:
                 self.names |= dict(enumerate(names, index))
@@ -213,6 +218,7 @@ def judge(root: Path, told: Acknowledged, *, is_settled: bool = False) -> list[s
         faults += audit.faults or _judge_audit(root / "audit", audit, told)
         journal = _read(root / "journal")
         faults += journal.faults or _judge_journal(journal, told)
+        faults += judge_contents(root, audit.first, audit.fields(), told.contents, is_settled=is_settled)
     except (ValueError, KeyError, OSError, binascii.Error) as error:
         return [*faults, f"what is there cannot be read: {type(error).__name__}: {error}"]
     for name, log in (("audit", audit), ("journal", journal)):

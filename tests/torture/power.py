@@ -17,7 +17,7 @@ from .judge import Acknowledged, judge
 from .kills import fork, said
 from .recording import SAID, recorded, why_no_fuse
 from .reports import Order, Report
-from .work import SCRIPTS, Say, key, reopen, work
+from .work import SCRIPTS, Say, key, reopen, verified, work
 
 __all__ = ("run",)
 
@@ -138,4 +138,4 @@ def _judge(root: Path, state: dict[str, bytes], output: bytes, script: str) -> l
         asyncio.run(reopen(root, told.hear, has_hub=script == "hub"))
     except Exception as error:  # noqa: BLE001 - it is a fault
         return [f"it cannot be opened: {error!r}"]
-    return judge(root, told, is_settled=True)
+    return judge(root, told, is_settled=True) + asyncio.run(verified(root))

@@ -20,15 +20,33 @@ import attrs
 
 from hubwire import GenericEvent, Hub, StoreJournal
 from hubwire.listeners import AuditLog
-from hubwire.listeners.audit import Retention
+from hubwire.listeners.audit import Outcome, Retention, Verification, examine
+from hubwire.ports import KnowledgeStore
 from hubwire.proof import KeySigner
 from hubwire.stores import FileStore
 
-__all__ = ("NAME", "OPERATIONS", "SCRIPTS", "Say", "Worker", "key", "opened", "reopen")
+from .contents import secret
+
+__all__ = (
+    "NAME",
+    "OBJECTS",
+    "OPERATIONS",
+    "SCRIPTS",
+    "Say",
+    "Worker",
+    "faults_in",
+    "faults_of",
+    "key",
+    "opened",
+    "opened_on",
+    "reopen",
+    "verified",
+)
 
 NAME = "example.org/torture"
 SEGMENT_BYTES = 4000
 SNAPSHOT_BYTES = 6000
+ERASABLE = {"note.*": ["content"]}
 _KEYS_MAX = 100_000
 
 Say = Callable[[dict[str, Any]], object]
@@ -70,6 +88,8 @@ class Worker:
     """Its name: what it appends is named after it, so that all names differ."""
     number: int = 0
     epoch: int = 0
+    contents: list[int] = attrs.field(factory=list)
+    """The records that it has appended with a content, and has not erased."""
 
     def name(self) -> str:
         """Return the name of the next record."""
@@ -95,6 +115,23 @@ async def append_aside(worker: Worker) -> None:
     name = worker.name()
     index = await worker.audit.append({"kind": "work.done", "name": name, "text": f"{name} " * 20_000})
     worker.say({"did": "append", "index": index, "name": name})
+
+
+async def append_content(worker: Worker) -> None:
+    """The content of the record is on a page beside the log."""
+    name = worker.name()
+    index = await worker.audit.append({"kind": "note.taken", "name": name, "content": secret(name)})
+    worker.say({"did": "append_content", "index": index, "name": name})
+    worker.contents.append(index)
+
+
+async def erase(worker: Worker) -> None:
+    """Erase the contents of the two oldest records that have theirs."""
+    records, worker.contents = worker.contents[:2], worker.contents[2:]
+    if records:
+        worker.say({"will": "erase", "records": records})
+        await worker.audit.erase(records=records, by="torture", basis="it was asked for")
+        worker.say({"did": "erase", "records": records})
 
 
 async def append_many(worker: Worker) -> None:
@@ -157,11 +194,13 @@ OPERATIONS: dict[str, Callable[[Worker], Awaitable[None]]] = {
         append,
         append_long,
         append_aside,
+        append_content,
         append_many,
         rotate,
         checkpoint,
         rotate_key,
         prune,
+        erase,
         emit,
         register,
         snapshot,
@@ -169,11 +208,18 @@ OPERATIONS: dict[str, Callable[[Worker], Awaitable[None]]] = {
 }
 
 _LOG = ("append", "append_many", "checkpoint", "rotate", "append", "rotate_key", "append_long", "rotate", "prune")
+_CONTENTS = ("append_content", "append_content", "append_content", "erase", "append_content", "checkpoint")
 SCRIPTS: dict[str, tuple[str, ...]] = {
     "log": (*_LOG, "append", "checkpoint"),
     "hub": ("register", "emit", "append", "snapshot", "register", "checkpoint", "snapshot", "emit"),
+    "contents": (*_CONTENTS, "append_aside", "erase", "append"),
 }
 """Each operation at least once, in an order in which it has work to do."""
+OBJECTS = (
+    *("append", "append_many", "append_content", "append_content", "append_content", "rotate", "erase", "checkpoint"),
+    *("compact", "rotate", "append_content", "append_aside", "rotate", "compact", "prune", "erase", "append"),
+)
+"""The same on an object store, which merges the parts of its files."""
 
 
 @asynccontextmanager
@@ -181,17 +227,30 @@ async def opened(root: Path, life: str, say: Say, *, has_hub: bool, seconds: flo
     """A worker on the logs that are there; they are closed at the end."""
     store = FileStore(root)
     epoch = key_of(root)
-    audit = AuditLog(store, signer=key(epoch), rotation=SEGMENT_BYTES, checkpoint_seconds=seconds)
     if not has_hub:
-        async with audit:
-            yield Worker(audit, None, say, life, epoch=epoch)
+        async with opened_on(store, life, say, epoch=epoch, seconds=seconds) as worker:
+            yield worker
         await store.aclose()
         return
+    audit = _audit(store, epoch, seconds)
     journal = StoreJournal(store, segment_bytes=SEGMENT_BYTES)
     async with Hub(journal=journal, snapshot_bytes=SNAPSHOT_BYTES, listeners=[audit], ring=64) as hub:
         say({"agents": sorted(agent.name for agent in hub.agents.list())})
         yield Worker(audit, hub, say, life, epoch=epoch)
     await store.aclose()
+
+
+@asynccontextmanager
+async def opened_on(
+    store: KnowledgeStore, life: str, say: Say, *, epoch: int = 0, seconds: float = 1000.0
+) -> AsyncIterator[Worker]:
+    """A worker on a log alone, on any store; the log is closed at the end."""
+    async with _audit(store, epoch, seconds) as audit:
+        yield Worker(audit, None, say, life, epoch=epoch)
+
+
+def _audit(store: KnowledgeStore, epoch: int, seconds: float) -> AuditLog:
+    return AuditLog(store, signer=key(epoch), rotation=SEGMENT_BYTES, checkpoint_seconds=seconds, erasable=ERASABLE)
 
 
 async def work(root: Path, life: str, say: Say, script: Sequence[str], *, has_hub: bool) -> None:
@@ -207,6 +266,8 @@ async def work_at_random(root: Path, life: str, say: Say, chance: Random, *, has
         ["append"] * 12
         + ["append_many"] * 4
         + ["rotate", "checkpoint", "checkpoint", "prune", "append_long", "append_aside"]
+        + ["append_content"] * 4
+        + ["erase"] * 2
     )
     likely += ["emit"] * 8 + ["register"] * 2 if has_hub else []
     async with opened(root, life, say, has_hub=has_hub, seconds=0.005) as worker:
@@ -218,3 +279,21 @@ async def work_at_random(root: Path, life: str, say: Say, chance: Random, *, has
 async def reopen(root: Path, say: Say, *, has_hub: bool) -> None:
     """Open what a harm has left, append, sign, and close. Raises what refuses that."""
     await work(root, "after", say, ("append", "checkpoint"), has_hub=has_hub)
+
+
+async def verified(root: Path) -> list[str]:
+    """Return what verify finds in a log that was opened again, and closed: no harm excuses a fault there."""
+    store = FileStore(root)
+    found = await faults_in(store)
+    await store.aclose()
+    return found
+
+
+async def faults_in(store: KnowledgeStore) -> list[str]:
+    """Return what verify finds."""
+    return [f"verify says: {fault}" for fault in faults_of(await examine(store, vkey=str(key(0).vkey)))]
+
+
+def faults_of(found: Verification) -> list[str]:
+    """Return the faults of all verdicts."""
+    return [fault for each in found.verdicts.values() if each.outcome is Outcome.FAILS for fault in each.faults]
