@@ -41,6 +41,7 @@ def pending_of(entry: ApprovalEntry, agents: Agents) -> PendingApproval:
         fail_mode=entry.fail_mode,
         domain=entry.domain,
         hints=entry.hints,
+        provenance=entry.provenance,
         channel_id=entry.channel_id,
         task_id=entry.task_id,
         turn_id=entry.turn_id,

@@ -198,6 +198,7 @@ class Reviews:
             challenge=ChallengeKind(entry.challenge) if entry.challenge else None,
             domain=entry.domain,
             hints=entry.hints,
+            provenance=entry.provenance,
             weight_approved=record.weight_approved,
             weight=record.weight,
             days_since=max(0.0, days) if record.at_ns else None,

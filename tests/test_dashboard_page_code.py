@@ -1,0 +1,72 @@
+"""The programs that the page of the dashboard shows where there is nothing yet: each of them runs."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hubwire import Hub
+from hubwire.approvals import ApprovalPolicy
+from hubwire.listeners import AuditLog
+from hubwire.stores import MemoryStore, open_store
+from support.house import ROOT
+
+WEB = ROOT / "listeners" / "dashboard" / "web" / "src"
+PROGRAM = re.compile(r"`([^`$]*\bawait [^`$]*)`|'((?:[^'\\\n]|\\.)*\\n(?:[^'\\\n]|\\.)*await (?:[^'\\\n]|\\.)*)'")
+
+
+def programs() -> Iterator[tuple[str, str]]:
+    """Iterate over the files that have one, and the programs."""
+    for path in sorted(WEB.rglob("*.tsx")):
+        for template, quoted in PROGRAM.findall(path.read_text(encoding="utf-8")):
+            yield str(path.relative_to(WEB)), template or quoted.encode().decode("unicode_escape")
+
+
+FOUND = list(programs())
+
+
+def test_all_programs_are_found() -> None:
+    assert [name for name, _ in FOUND] == [
+        "live/Nothing.tsx",
+        "views/agents/Nothing.tsx",
+        "views/approvals.tsx",
+        "views/channels.tsx",
+        "views/log/Found.tsx",
+        "views/runs.tsx",
+    ]
+
+
+@pytest.mark.parametrize("number", range(len(FOUND)))
+async def test_a_program_of_the_page_runs(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for envelopes gets one; what waits for a person goes on waiting."""
+    monkeypatch.chdir(tmp_path)
+    name, program = FOUND[number]
+    source = f"async def run(hub, coder):\n{textwrap.indent(program, '    ')}\n"
+    given: dict[str, Any] = {
+        "Hub": Hub,
+        "AuditLog": AuditLog,
+        "open_store": open_store,
+        "ApprovalPolicy": ApprovalPolicy,
+        "store": MemoryStore(),
+        "list_files": lambda: ["a.py"],
+    }
+    exec(compile(source, name, "exec"), given)
+    async with Hub() as hub:
+        coder, ann = await hub.agents.register("coder"), await hub.agents.register("ann")
+        channel = await hub.channels.open([coder, ann])
+        await channel.post(ann, "look")
+        task = asyncio.create_task(given["run"](hub, coder))
+        await asyncio.wait([task], timeout=0.3)
+        if not task.done():
+            assert "inbox()" in program or "gate(" in program
+            task.cancel()
+            await asyncio.wait([task])
+        if not task.cancelled():
+            await task
+        assert (hub.inboxes.get(coder).depth == 0) is ("coder.inbox()" in program)
