@@ -60,9 +60,9 @@ async def _talk(hub: Hub) -> None:
     channel = await hub.channels.open([planner, coder], topic="#1 news")
     await channel.post(planner, "the page says so", provenance=["web", "tool"])
     with scope(correlation_id="deploy it"):
-        async with hub.turns.turn(coder, prompt="deploy it", provenance=["user"]) as turn:
-            async with turn.tool("read", {"path": "a"}) as call:
-                call.done("x", provenance=["web"])
+        turn = hub.turns.turn(coder, prompt="deploy it", provenance=["user"])
+        async with turn, hub.turns.tool("read", {"path": "a"}) as call:
+            call.done("x", provenance=["web"])
         await hub.approvals.request(coder, "deploy", arguments={"to": "live"}, provenance=["web"])
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from hubwire import Command, Hub
+from hubwire import Hub
 from hubwire.actors import Actor
 from hubwire.approvals import ApprovalPolicy
-from hubwire.arbiter import ALLOW
+from hubwire.arbiter import ALLOW, Command
 from hubwire.challenges import Confirm, sheet_of
 from hubwire.errors import AccessDenied, CommandRejected, HubError, PostRejected
 from hubwire.outbound import PrivateUntrustedOutbound
@@ -99,14 +99,13 @@ async def test_who_reads_an_inbox_says_it_with_the_reply_and_a_reminder_keeps_it
 
 async def test_who_approves_sees_where_the_arguments_come_from() -> None:
     """After a restart, too."""
-    store = MemoryStore()
-    async with Hub(store, approvals=HIGH) as hub:
+    store, heard = MemoryStore(), Heard()
+    async with Hub(store, approvals=HIGH, listeners=[heard]) as hub:
         a = await hub.agents.register("a")
         approval_id = await hub.approvals.request(a, "pay", arguments={"to": "x"}, provenance=["web", "user"])
         await hub.approvals.request(a, "rest", arguments={"to": "x"})
         waiting = asyncio.ensure_future(hub.approvals.gate(a, "pay again", provenance=["tool"]))
-        while len(hub.approvals.pending()) < 3:
-            await asyncio.sleep(0)
+        await heard.wait_for("approval.requested", count=3)
         said = {each.action: each.provenance for each in hub.approvals.pending()}
         assert said == {"pay": ("user", "web"), "rest": (), "pay again": ("tool",)}
         waiting.cancel()

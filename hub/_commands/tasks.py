@@ -102,7 +102,8 @@ class TaskCommands(Group):
     ) -> Task:
         """Follow a task that runs elsewhere, under the id that it has there; return it, to report its progress and end.
 
-        The other arguments mean what they mean for :meth:`start`, and it raises what that raises; also :class:`~hubwire.errors.CommandRejected` if there is or was a task with this id.
+        The other arguments mean what they mean for :meth:`start`, and it raises what that raises; also
+        :class:`~hubwire.errors.CommandRejected` if there is or was a task with this id.
         The last 10,000 tasks that ended are remembered.
         """
         origin = {**origin_of(_OBSERVE, origin, self.observe), **said_of(_OBSERVE, provenance)}
@@ -237,7 +238,7 @@ class Task(Shown):
         return entry is not None and bool(entry.cancel_requested_by)
 
     async def progress(self, progress: Any, *, provenance: Iterable[str] = ()) -> None:
-        """Report how far the task is. ``provenance``: where that comes from, as :meth:`hubwire.Channel.post` takes it."""
+        """Report how far the task is; ``provenance`` is where that comes from: see :meth:`hubwire.Channel.post`."""
         said = said_of(_PROGRESS, provenance)
         await self._core.execute(lambda: self._tasks.progress(self.id, self.agent_id, progress, **said))
 
@@ -250,9 +251,9 @@ class Task(Shown):
         return self._tasks.read_checkpoint(self.id, self.agent_id)
 
     async def complete(self, result: Any = None, *, provenance: Iterable[str] = ()) -> None:
-        """End the task: it is done. ``provenance``: where the result comes from, as :meth:`hubwire.Channel.post` takes it.
+        """End the task: it is done; ``provenance`` is where the result comes from: see :meth:`hubwire.Channel.post`.
 
-        An agent that waits for the result finds it in :attr:`TaskOutcome.provenance`.
+        An agent that waits for the result finds that in :attr:`TaskOutcome.provenance`.
         """
         said = said_of(_COMPLETE, provenance)
         await self._core.execute(lambda: self._tasks.complete(self.id, self.agent_id, result, **said))

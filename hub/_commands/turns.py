@@ -54,8 +54,8 @@ class TurnCommands(Group):
 
         The agent need not be registered: what is no agent's name here stands in the events as it was given.
         ``prompt`` is what the turn is to answer, and ``provenance`` where that comes from, as
-        :meth:`hubwire.Channel.post` takes it. ``turn_id`` is unique; one is made by default. The end says how many tools
-        were called and how long it took.
+        :meth:`hubwire.Channel.post` takes it. ``turn_id`` is unique; one is made by default. The end says how many
+        tools were called and how long it took.
 
         Raises :class:`~hubwire.errors.CommandRejected` for an argument that is not of its form.
         """
