@@ -62,12 +62,13 @@ async def test_a_proof_has_one_text() -> None:
     proof = await audit.prove(4)
     await audit.aclose()
     assert proof.extra is not None
+    proof.verify(proof.extra, KEY.vkey)
     text = str(proof)
     others = list(spellings(text))
     assert len(others) >= 3 * 6, "hashes, the line, the root and the signature"
     for other in others:
-        with pytest.raises(ProofInvalid):
-            InclusionProof.parse(other)
+        with pytest.raises(ProofInvalid):  # of the root it is the signature that does not hold
+            InclusionProof.parse(other).verify(proof.extra, KEY.vkey)
 
 
 @pytest.mark.parametrize(

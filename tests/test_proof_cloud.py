@@ -75,31 +75,32 @@ def service() -> Iterator[Service]:
         thread.join()
 
 
-def client_of(service: Service) -> Any:
-    return boto3.client(
+@pytest.fixture
+def signer(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FunctionSigner]:
+    """What the guide's program makes of a client."""
+    kms = boto3.client(
         "kms",
         region_name="eu-central-1",
         endpoint_url=f"http://127.0.0.1:{service.server_port}",
         aws_access_key_id="none",
         aws_secret_access_key="none",
     )
-
-
-async def test_a_cloud_signs_a_log_by_the_function_of_the_guide(
-    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """While the key is disabled, the log goes on, and says that it is not signed."""
-    kms = client_of(service)
     vkey = VerifierKey("example.org/hub/audit", 1, kms.get_public_key(KeyId=ALIAS)["PublicKey"][-32:])
     (tmp_path / "billing.vkey").write_text(str(vkey))
     monkeypatch.chdir(tmp_path)
     (block,) = [each for each in GUIDE.read_text().split("```") if "async def by_cloud" in each]
     guide: dict[str, Any] = {"kms": kms}
     exec(block.removeprefix("python"), guide)  # noqa: S102 - the guide is ours
+    yield FunctionSigner(vkey, guide["by_cloud"])
+    kms.close()
+
+
+async def test_a_cloud_signs_a_log_by_the_function_of_the_guide(service: Service, signer: FunctionSigner) -> None:
+    """While the key is disabled, the log goes on, and says that it is not signed."""
     store = MemoryStore()
-    log = AuditLog(store, signer=FunctionSigner(vkey, guide["by_cloud"]), checkpoint_seconds=3600)
+    log = AuditLog(store, signer=signer, checkpoint_seconds=3600)
     await log.append({"number": 1})
-    assert (await log.checkpoint()).size == 2
+    assert (await log.checkpoint()).text.split("\n")[1] == "2"
     service.is_away = True
     assert await log.append({"number": 2}) == 2
     with pytest.raises(SigningFailed, match=r"DisabledException.*alias/audit is disabled"):
@@ -107,6 +108,5 @@ async def test_a_cloud_signs_a_log_by_the_function_of_the_guide(
     service.is_away = False
     await log.checkpoint()
     await log.aclose()
-    found = await examine(store, vkey=vkey)
+    found = await examine(store, vkey=signer.vkey)
     assert (found.holds, found.signer.outcome) == (True, Outcome.HOLDS)
-    kms.close()
