@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
-from hubwire import Hub, scope
-from hubwire.approvals import ApprovalPolicy
 from hubwire.events import GenericEvent
 from hubwire.listeners.dashboard._rows import Rows
 from hubwire.provenance import provenance
-from hubwire.stores import MemoryStore
 from hubwire.words import Names
-from support.browser import Looking, Served, chromium, served
 
 WEB_AND_USER = provenance("web", "user")
 
@@ -44,72 +37,3 @@ def test_who_may_not_see_contents_does_not_see_where_they_come_from() -> None:
     found = row_of(GenericEvent(kind="a.b", data={"text": "hello"}, metadata=WEB_AND_USER), contents=False)
     assert "provenance" not in found
     assert "web" not in str(found)
-
-
-# --- in a browser ---------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as opened:
-        yield opened
-
-
-async def _talk(hub: Hub) -> None:
-    planner, coder = await hub.agents.register("planner"), await hub.agents.register("coder")
-    channel = await hub.channels.open([planner, coder], topic="#1 news")
-    await channel.post(planner, "the page says so", provenance=["web", "tool"])
-    with scope(correlation_id="deploy it"):
-        turn = hub.turns.turn(coder, prompt="deploy it", provenance=["user"])
-        async with turn, hub.turns.tool("read", {"path": "a"}) as call:
-            call.done("x", provenance=["web"])
-        await hub.approvals.request(coder, "deploy", arguments={"to": "live"}, provenance=["web"])
-
-
-@pytest.mark.slow
-class TestInABrowser:
-    @pytest.fixture(autouse=True)
-    def blockbuster(self) -> None:
-        """The driver of the browser has a loop in this thread, where tests wait for the hub in its own."""
-
-    @pytest.fixture(scope="class")
-    def team(self) -> Iterator[Served]:
-        with served(lambda: Hub(MemoryStore(), approvals=ApprovalPolicy(timeout_seconds=3600))) as found:
-            found.call(_talk, found.hub)
-            yield found
-
-    @pytest.mark.parametrize("width", [1440, 390])
-    def test_a_mark_stands_before_the_words(self, team: Served, browser: Any, width: int) -> None:
-        """And its title says what it means; the drawer has it, too."""
-        person = Looking(browser, width=width)
-        page = person.open(team)
-        row = page.locator("[role=row]", has_text="the page says so")
-        mark = row.locator(".from")
-        assert mark.inner_text().strip() == "web, tool"
-        assert mark.get_attribute("title") == "Comes from the web and a tool, as who sent it says"
-        assert "⟨" not in row.inner_text()
-        assert person.violations() == []
-        row.click()
-        page.locator("aside.drawer").get_by_text("the web and a tool, as who sent it says").wait_for()
-        person.close()
-        assert person.trouble == []
-
-    def test_who_decides_sees_where_the_arguments_come_from(self, team: Served, browser: Any) -> None:
-        person = Looking(browser)
-        page = person.open(team, "approvals")
-        person.select()
-        part = page.locator("aside.drawer section.arguments")
-        assert part.locator(".from").inner_text().strip() == "web"
-        person.close()
-        assert person.trouble == []
-
-    def test_a_run_that_waits_for_a_person_says_so(self, team: Served, browser: Any) -> None:
-        person = Looking(browser)
-        page = person.open(team, "runs")
-        run = page.locator("li.run", has_text="deploy it")
-        run.get_by_role("img", name="Waits for a person").wait_for()
-        run.get_by_role("button").first.click()
-        run.get_by_text("waits for a person").wait_for()
-        assert person.violations() == []
-        person.close()
-        assert person.trouble == []
