@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,18 +16,25 @@ import pytest
 from hubwire.errors import CheckpointInvalid, ConfigurationError, WitnessDisagrees, WitnessFailed
 from hubwire.proof import (
     Checkpoint,
+    FunctionWitness,
     HttpWitness,
     KeyChain,
     KeySigner,
     Note,
+    StoreWitness,
+    VerifierKey,
     Witness,
     WitnessKey,
+    WitnessPolicy,
     WitnessRequest,
+    WitnessServer,
     handover_line,
 )
 from hubwire.proof._posting import address_of
+from hubwire.proof.note import key_id
 from hubwire.proof.signing_server import SignedState
 from hubwire.proof.tree import EMPTY_ROOT
+from hubwire.stores import MemoryStore
 
 pytest.importorskip("cryptography")
 
@@ -34,6 +43,25 @@ OTHER = "example.org/hub/other"
 LOG = KeySigner.new(NAME)
 WITNESS = WitnessKey.new("witness.example.org/w1")
 URL = "http://127.0.0.1:1"
+ROOT = b64encode(bytes(32)).decode()
+KEPT = StoreWitness(MemoryStore())
+
+
+class ReadOnly:
+    """A store that takes nothing."""
+
+    async def read_bytes(self, path: str) -> bytes | None:
+        """There is none."""
+
+
+def vkey_of(kind: int, size: int) -> str:
+    """The text of a key of any kind and size, whose id is right."""
+    public = bytes(size)
+    return f"{NAME}+{key_id(NAME, kind, public).hex()}+{b64encode(bytes([kind]) + public).decode()}"
+
+
+def secret_of(kind: int, size: int) -> str:
+    return f"PRIVATE+KEY+{vkey_of(kind, size)}"
 
 
 def signed(checkpoint: Checkpoint, *keys: KeySigner) -> Note:
@@ -65,6 +93,26 @@ REFUSED: list[tuple[str, Callable[[Any], object], list[Any]]] = [
     ("key is a WitnessKey", lambda odd: Witness(odd, "/none/there", begins=True), [LOG, str(WITNESS.vkey), None]),
     ("clock", lambda odd: Witness(WITNESS, "/none/there", clock=odd), [5, "x", object()]),
     ("logs are", lambda odd: Witness(WITNESS, "/none/there", odd), [[LOG.vkey] * 100_001, "x", None, 5]),
+    ("host is", lambda odd: WitnessServer(WITNESS, "/none/there", host=odd), [5, "", "a\nb", None]),
+    ("port is", lambda odd: WitnessServer(WITNESS, "/none/there", port=odd), [-1, 65_536, "80", True]),
+    ("on_missing is", lambda odd: WitnessPolicy([KEPT], on_missing=odd), ["shut", 5, None]),
+    ("grace_seconds is", lambda odd: WitnessPolicy([KEPT], grace_seconds=odd), [-1, math.inf, "5", True]),
+    ("seconds_max is", lambda odd: WitnessPolicy([KEPT], seconds_max=odd), [0, -1, math.nan, "5"]),
+    ("witnesses are", lambda odd: WitnessPolicy([odd]), [5, StoreWitness, StoreWitness(MemoryStore()).name]),
+    ("name is", lambda odd: StoreWitness(MemoryStore(), name=odd), ["", "a\nb", "x" * 1000, 5]),
+    ("function is", FunctionWitness, [5, str, None]),
+    ("store is", StoreWitness, [5, MemoryStore, object(), ReadOnly()]),
+    ("the name of a log", lambda odd: KeySigner(odd, bytes(32)), ["", "a b", "a+b", "a\u202eb", "x" * 256, 5]),
+    ("32 bytes", lambda odd: KeySigner(NAME, odd), ["x" * 32, bytes(31), None]),
+    ("another kind", KeySigner.parse, [secret_of(7, 32), secret_of(1, 31), secret_of(1, 33)]),
+    ("another kind", VerifierKey.parse, [vkey_of(7, 32), vkey_of(1, 31), vkey_of(4, 33), vkey_of(1, 0)]),
+    ("at most 65,536 characters", Note.parse, [f"a\n\n{LOG.signature(b'a')}".rjust(70_000, "x"), b"x" * 70_000]),
+    ("at most 100 signatures", Note.parse, ["a\n\n" + str(LOG.signature(b"a")) * 101]),
+    (
+        "no checkpoint",
+        Checkpoint.parse,
+        [f"{NAME}\n3\n{ROOT}\n\nx\n", f"{NAME}\n3\n{'A' * 40}\n", f"{NAME}\n03\n{ROOT}\n"],
+    ),
     ("is not witnessed", lambda odd: Witness(WITNESS, "/none/there", [odd]), [WITNESS.vkey, str(WITNESS.vkey)]),
 ]
 
