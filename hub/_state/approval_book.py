@@ -26,7 +26,6 @@ from ..events import (
     Event,
 )
 from ..events._shown import shown
-from ..provenance import provenance_of
 from .agents import Agents
 from .answers import ARGUMENTS_BYTES_KEPT, after
 from .given import GIVEN_MAX, AgentRecord, GivenVerdict, GivenVerdicts, Records, given, is_judged_by_approvers
@@ -158,7 +157,7 @@ class ApprovalBook:
             digest=event.digest,
             domain=event.domain,
             hints=event.hints,
-            provenance=() if event.metadata is None else provenance_of(event),
+            provenance=None if event.metadata is None else event.metadata.get("provenance"),
             envelope_id=event.envelope_id,
             key=event.idempotency_key,
         )
