@@ -113,7 +113,9 @@ REJECTED = b"\x30\x05\x30\x03\x02\x01\x02"
     ids=["status", "rejected", "none"],
 )
 async def test_what_an_authority_refuses_is_said(root: bytes, answer: bytes, words: str) -> None:
-    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(head.partition(b"Content-Length: ")[2].partition(b"\r")[0]))
         writer.write(answer)
         await writer.drain()
         writer.close()

@@ -133,6 +133,8 @@ async def _answered(content: bytes, *, ends: bool, size: int = 5) -> Any:
     done = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(head.partition(b"Content-Length: ")[2].partition(b"\r")[0]))
         writer.write(content)
         await writer.drain()
         if not ends:
@@ -165,7 +167,7 @@ async def test_an_answer_that_ends_too_early_is_none() -> None:
     line = str(WITNESS.cosign(text, 1_700_000_000)).encode()
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
     assert await _answered(head % len(line) + line, ends=True)
-    with pytest.raises(WitnessFailed):
+    with pytest.raises(WitnessFailed, match="in the middle of its answer"):
         await _answered(head % (len(line) + 1) + line, ends=True)
 
 
