@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,7 @@ def test_what_a_timestamper_cannot_be_made_of_is_refused_by_its_name(root: bytes
     for name, each in odd:
         with pytest.raises(ConfigurationError, match=name):
             Timestamper("https://tsa.example.org", root, **{name: each})
+    Timestamper("https://tsa.example.org", root, ssl_context=ssl.create_default_context(), interval_seconds=0)
     with pytest.raises(ConfigurationError, match="one of them holds no certificate"):
         Timestamper("https://tsa.example.org", [root, b"x"])
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import socket
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,11 @@ from hubwire.proof import (
     WitnessRequest,
     WitnessServer,
     handover_line,
+    signing_server,
 )
 from hubwire.proof._posting import address_of
 from hubwire.proof.note import key_id
-from hubwire.proof.signing_server import SignedState
+from hubwire.proof.signing_server import SignedState, SigningServer
 from hubwire.proof.tree import EMPTY_ROOT
 from hubwire.stores import MemoryStore
 
@@ -251,6 +253,57 @@ def test_the_state_of_a_signer_is_of_the_log_of_its_key(tmp_path: Path) -> None:
     (tmp_path / "state").write_text(str(signed(Checkpoint(OTHER, 0, EMPTY_ROOT), LOG)))
     with pytest.raises(ConfigurationError, match="of another key"):
         SignedState(str(tmp_path / "state"), LOG, begins=False)
+
+
+# --- a signer at a socket -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[SignedState]:
+    found = SignedState(str(tmp_path / "state"), LOG, begins=True)
+    yield found
+    found.close()
+
+
+async def test_who_says_nothing_to_a_signer_is_sent_away(
+    state: SignedState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, or where it is asked for a proof. The socket is gone with the signer."""
+    monkeypatch.setattr(signing_server, "_SECONDS_MAX", 0.1)
+    place = tmp_path / "socket"
+    request = b'{"checkpoint":"%s\\n%d\\n%s\\n"}\n'
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(SigningServer(LOG, state).serve, str(place))
+        with anyio.fail_after(20):
+            reader, writer = await asyncio.open_unix_connection(place)
+            assert await reader.read() == b""
+            writer.close()
+            reader, writer = await asyncio.open_unix_connection(place)
+            writer.write(request % (NAME.encode(), 1, ROOT.encode()))
+            assert b"signature" in await reader.readline()
+            writer.write(request % (NAME.encode(), 2, ROOT.encode()))
+            assert await reader.readline() == b'{"prove":1}\n'
+            assert await reader.read() == b""
+            writer.close()
+        tasks.cancel_scope.cancel()
+    assert not await anyio.Path(place).exists()
+
+
+async def test_a_signer_takes_no_place_that_is_taken(state: SignedState, tmp_path: Path) -> None:
+    """But that of a signer that was killed."""
+    place = tmp_path / "socket"
+    await anyio.Path(place).write_text("mine")
+    with pytest.raises(ConfigurationError, match="is no socket"):
+        await SigningServer(LOG, state).serve(str(place))
+    assert await anyio.Path(place).read_text() == "mine"
+    await anyio.Path(place).unlink()
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(place))
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(SigningServer(LOG, state).serve, str(place))
+        with pytest.raises(ConfigurationError, match="another process listens"):
+            await SigningServer(LOG, state).serve(str(place))
+        tasks.cancel_scope.cancel()
 
 
 # --- keys that follow one another -----------------------------------------------------------------------------------

@@ -91,8 +91,9 @@ class Rows:
         names.learn(fields)
         agent_id, channel_id = fields.get("agent_id"), fields.get("channel_id")
         shown = fields if contents else without_contents(fields)
-        said = provenance_of(shown) if isinstance(metadata := shown.get("metadata"), Mapping) else ()
-        if said:  # the page has a mark for it, and no words
+        said: tuple[str, ...] = ()
+        if isinstance(metadata := shown.get("metadata"), Mapping) and (said := provenance_of(shown)):
+            # The page has a mark for it, and no words.
             shown = {**shown, "metadata": {name: each for name, each in metadata.items() if name != "provenance"}}
         if (size := fields.get(_SIZE)) is not None:
             words = f"{size // 1024:,} KiB: open the event to read it"
