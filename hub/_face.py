@@ -83,11 +83,19 @@ class Face(ABC):
         timeout: float = 60.0,
         channel: Channel | None = None,
         linked: bool = True,
+        provenance: Iterable[str] = (),
     ) -> EnvelopePosted:
         """Ask another agent, as :meth:`hubwire.Hub.ask`; the asker is this agent, or one of this tenant's."""
         asker_id = actor_of(self._core, asker, _ASK, "asker")
         return await self._parts.asks.ask(
-            asker_id, answerer, content, timeout=timeout, channel=channel, is_linked=linked, face=self._core
+            asker_id,
+            answerer,
+            content,
+            timeout=timeout,
+            channel=channel,
+            is_linked=linked,
+            provenance=provenance,
+            face=self._core,
         )
 
     async def spawn(

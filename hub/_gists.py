@@ -229,8 +229,10 @@ def _records_of(head: Any) -> str:
 def _rest(fields: Mapping[str, Any], names: Called) -> str:
     rest = {key: value for key, value in fields.items() if key not in _LEFT_OUT and value not in (None, "", [], {})}
     metadata = rest.get("metadata")
-    if isinstance(metadata, dict) and metadata.keys() == {"redacted"}:  # the text itself shows that it was redacted
-        del rest["metadata"]
+    if isinstance(metadata, dict):  # the text itself shows that it was redacted, and what is before it where it is from
+        shown = {"redacted", "provenance"} if provenance_of(fields) else {"redacted"}
+        if metadata.keys() <= shown:
+            del rest["metadata"]
     if rest.keys() == {"data"}:
         if not isinstance(rest["data"], dict):
             return _text(rest["data"])

@@ -592,20 +592,24 @@ class Hub(EnteredAsync):
         timeout: float = 60.0,
         channel: Channel | None = None,
         linked: bool = True,
+        provenance: Iterable[str] = (),
     ) -> EnvelopePosted:
         """Post a question in an agent's name, and return the answer: what the other posts because of it.
 
         It is posted in ``channel``, by default directly, in none. An actor answers with ``turn.reply()``, who reads an
         inbox with ``delivery.reply()``. ``timeout``: seconds by the hub's clock. ``linked``: when the asker waits no
         longer, because of the timeout, a cancellation, or a restart of the hub, an actor that handles the question is
-        cancelled, and one that has not begun does not begin.
+        cancelled, and one that has not begun does not begin. ``provenance``: where the content comes from, as
+        :meth:`hubwire.Channel.post` takes it.
 
         Raises :class:`~hubwire.errors.AskTimeout`; :class:`~hubwire.errors.AskCycle` if the other waits, over others
         perhaps, for what the asker does now; :class:`~hubwire.errors.AskFailed` if no answer will come; and what
         :meth:`hubwire.Channel.post` raises, as :class:`~hubwire.errors.CommandRejected` for an argument.
         """
         self._lifecycle.check_open()
-        return await self._parts.asks.ask(asker, answerer, content, timeout=timeout, channel=channel, is_linked=linked)
+        return await self._parts.asks.ask(
+            asker, answerer, content, timeout=timeout, channel=channel, is_linked=linked, provenance=provenance
+        )
 
     # -- the way out --
 

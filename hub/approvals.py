@@ -118,6 +118,8 @@ class PendingApproval(Value):
     fail_mode: FailMode
     domain: str
     hints: Any
+    provenance: tuple[str, ...]
+    """Where the arguments come from, as the agent has said: see :mod:`hubwire.provenance`."""
     channel_id: str | None
     task_id: str | None
     turn_id: str | None

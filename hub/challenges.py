@@ -221,6 +221,7 @@ def sheet_of(question: Question, challenge: Challenge, name: str = "") -> Sheet:
         title=f"{_written(question.agent_name)} wants to do {_written(question.action)}",
         facts=(
             *((_written(key), _written(value)) for key, value in listed),
+            *((("from", ", ".join(question.provenance)),) if question.provenance else ()),
             ("risk", risk),
             ("record", record),
             *((("for", _written(name)),) if name else ()),

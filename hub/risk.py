@@ -62,6 +62,8 @@ class Question(Shown):
     """The field in which the agent has to be trusted; counts and weights below are of this one."""
     hints: Any = None
     """What the caller gave the scorer besides."""
+    provenance: tuple[str, ...] = ()
+    """Where the arguments come from, as the agent has said: see :mod:`hubwire.provenance`."""
     weight_approved: float = 0.0
     """As ``times_approved``, but what is long ago counts less: half after a week."""
     weight: float = 0.0

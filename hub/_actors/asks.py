@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -18,11 +18,13 @@ from .._commands.channel import Channel
 from .._commands.core import Core
 from .._commands.direct import direct_post
 from .._commands.posting import Posting
+from .._commands.provenances import said_of
 from .._foreign.arguments import Call
 from .._foreign.guards import clean
 from .._foreign.timeouts import within
 from .._state import State
 from .._state.keys import USED_ONCE
+from .._state.origin import Origin
 from ..clock import SystemClock
 from ..errors import AskCycle, AskFailed, AskTimeout
 from ..events import (
@@ -140,6 +142,7 @@ class Asks:
         timeout: float,
         channel: Channel | None,
         is_linked: bool,
+        provenance: Iterable[str] = (),
         call: Call = _ASK,
         face: Core | None = None,
     ) -> EnvelopePosted:
@@ -147,7 +150,7 @@ class Asks:
         timeout = call.seconds("timeout", timeout)
         if channel is not None:
             call.instance("channel", channel, Channel, wanted="a Channel, or None")
-        is_linked = call.flag("linked", is_linked)
+        is_linked, said = call.flag("linked", is_linked), said_of(call, provenance)
         # Without rules, and to a channel that is there, the answerer is there or the question is refused.
         may_come = channel is None and self._core.demand.has_rules
         core = self._core
@@ -158,8 +161,8 @@ class Asks:
             else:
                 answerer = id_of(face, answerer, call, "answerer")
         if not may_come:
-            return await self._begin(core, asker, answerer, content, timeout, channel, is_linked, call)
-        given = (asker, answerer, content, timeout, channel, is_linked, call)
+            return await self._begin(core, asker, answerer, content, timeout, channel, is_linked, said, call)
+        given = (asker, answerer, content, timeout, channel, is_linked, said, call)
         return await core.demand.run(core, (answerer,), partial(self._begin_knowing, given))
 
     async def _begin_knowing(self, given: tuple[Any, ...], core: Core) -> EnvelopePosted:
@@ -176,11 +179,12 @@ class Asks:
         timeout: float,
         channel: Channel | None,
         is_linked: bool,  # noqa: FBT001 - a function of each ask, called in two places
+        said: Origin,
         call: Call,
     ) -> Coroutine[Any, Any, EnvelopePosted]:
         asker_id, answerer_id = id_of(core, asker, call, "asker"), id_of(core, answerer, call, "answerer")
         ask = self._new(asker_id, answerer_id, timeout, channel, is_linked=is_linked)
-        return self._ask(ask, self._posting(core, ask, content), timeout)
+        return self._ask(ask, self._posting(core, ask, content, said), timeout)
 
     def _new(self, asker_id: str, answerer_id: str, timeout: float, channel: Channel | None, *, is_linked: bool) -> Ask:
         self._core.check_may_wait("an answer")
@@ -260,11 +264,11 @@ class Asks:
                 [ask.answerer_id],
                 channel_id=ask.channel_id,
                 content=posting.content,
-                facts={"timeout": ask.timeout, "linked": ask.is_linked},
+                facts={"timeout": ask.timeout, "linked": ask.is_linked, **posting.origin.get("metadata", {})},
             )
         return await posting.run()
 
-    def _posting(self, core: Core, ask: Ask, content: Any) -> Posting:
+    def _posting(self, core: Core, ask: Ask, content: Any, said: Origin) -> Posting:
         """Return the post of the question, with a key that a program cannot give to an envelope."""
         make = direct_post if ask.channel_id is None else Posting
         posting = make(
@@ -275,7 +279,7 @@ class Asks:
             content=content,
             audience=[ask.answerer_id],
             cause=None if (turn := ask.turn) is None else turn.envelope,
-            origin={},
+            origin=said,
         )
         ask.key = f"{LINKED if ask.is_linked else ASKED}{posting.envelope_id}"
         posting.ttl_seconds, posting.idempotency_key = ask.timeout if ask.is_linked else None, ask.key

@@ -12,6 +12,7 @@ from .._commands.channel import Channel
 from .._commands.core import Core
 from .._commands.inboxes import Delivery
 from .._commands.posting import POST
+from .._commands.provenances import UNSAID
 from .._commands.publishing import PUBLISH, publication_of
 from .._commands.replying import audience_of_reply, post_because_of
 from .._foreign.arguments import Call
@@ -214,7 +215,7 @@ class Turn(Shown, Generic[HubT_co]):
             deliver_after=deliver_after,
             call=call,
         )
-        if provenance != ():
+        if provenance is not UNSAID:
             posting.take_provenance(call, provenance)
         return await self._effects.post(posting, at_once=at_once)
 
@@ -266,7 +267,7 @@ class Turn(Shown, Generic[HubT_co]):
             idempotency_key=idempotency_key,
             call=_PUBLISH,
         )
-        if provenance != ():
+        if provenance is not UNSAID:
             publication.take_provenance(_PUBLISH, provenance)
         return await self._effects.post(publication, at_once=_PUBLISH.flag("at_once", at_once))
 
@@ -308,7 +309,14 @@ class Turn(Shown, Generic[HubT_co]):
             content, audience, idempotency_key=idempotency_key, at_once=at_once, call=_REPLY, provenance=provenance
         )
 
-    async def remind(self, seconds: float, content: Any, *, idempotency_key: str | None = None) -> HeldPost:
+    async def remind(
+        self,
+        seconds: float,
+        content: Any,
+        *,
+        idempotency_key: str | None = None,
+        provenance: Iterable[str] = (),
+    ) -> HeldPost:
         """Post to the agent itself, in the envelope's channel, what it is to be reminded of so many seconds later.
 
         The time begins when the turn is committed. The reminder is an envelope of its own inbox, and a turn when it
@@ -321,6 +329,7 @@ class Turn(Shown, Generic[HubT_co]):
             at_once=False,
             deliver_after=_REMIND.seconds("seconds", seconds, is_zero_ok=True),
             call=_REMIND,
+            provenance=provenance,
         )
         assert isinstance(held, HeldPost)
         return held
@@ -345,12 +354,13 @@ class Turn(Shown, Generic[HubT_co]):
         timeout: float = 60.0,
         channel: Channel | None = None,
         linked: bool = True,
+        provenance: Iterable[str] = (),
     ) -> EnvelopePosted:
         """Ask another agent, and return its answer: see :meth:`hubwire.Hub.ask`.
 
         The question is posted at once. Where it needs what the turn holds, :meth:`commit` that before.
         """
-        how: dict[str, Any] = {"timeout": timeout, "channel": channel, "is_linked": linked}
+        how: dict[str, Any] = {"timeout": timeout, "channel": channel, "is_linked": linked, "provenance": provenance}
         return await self._asks.ask(self.agent, answerer, content, **how, call=_ASK, face=self._core)
 
     async def extend(self, seconds: float) -> None:

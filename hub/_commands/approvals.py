@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any, ParamSpec, TypeVar
 
@@ -97,6 +97,7 @@ class ApprovalCommands(Group):
         idempotency_key: str | None = None,
         domain: str = "",
         hints: Any = None,
+        provenance: Iterable[str] = (),
     ) -> Approval:
         """Return when the agent may do ``action`` with these ``arguments``; raise if it must not.
 
@@ -120,6 +121,7 @@ class ApprovalCommands(Group):
             idempotency_key=idempotency_key,
             domain=domain,
             hints=hints,
+            provenance=provenance,
         )
         return await self._questions.gate(self._questions.read(_GATE, agent, action, terms))
 
@@ -136,11 +138,13 @@ class ApprovalCommands(Group):
         idempotency_key: str | None = None,
         domain: str = "",
         hints: Any = None,
+        provenance: Iterable[str] = (),
     ) -> str:
         """Request an approval; return its id when approvers can answer, or when there is a verdict already.
 
         ``arguments`` have to be what JSON can say exactly. With ``arguments_at`` they are in no event, only their
-        digest is, and it says where an approver finds them. ``policy`` replaces the hub's. ``domain`` is the field in
+        digest is, and it says where an approver finds them. ``provenance`` is where they come from, as the agent says
+        it (:mod:`hubwire.provenance`): approvers see it. ``policy`` replaces the hub's. ``domain`` is the field in
         which the agent has to be trusted, and ``hints`` is what the scorer is given besides. The approvers of the
         policy are called as soon as a task waits for the verdict.
 
@@ -156,6 +160,7 @@ class ApprovalCommands(Group):
             idempotency_key=idempotency_key,
             domain=domain,
             hints=hints,
+            provenance=provenance,
         )
         return await self._questions.request(self._questions.read(_REQUEST, agent, action, terms))
 
@@ -201,12 +206,14 @@ class ApprovalCommands(Group):
         channel: Channel | str | None = None,
         task: Task | str | None = None,
         idempotency_key: str | None = None,
+        provenance: Iterable[str] = (),
     ) -> str:
         """Take over a verdict that was given elsewhere, such as in a framework's own dialog; return its approval's id.
 
         Question, answer and verdict are committed in one command. Raises what :meth:`request` and :meth:`answer` raise.
         """
-        terms = Terms(arguments=arguments, channel=channel, task=task, idempotency_key=idempotency_key)
+        about: dict[str, Any] = {"channel": channel, "task": task, "provenance": provenance}
+        terms = Terms(arguments=arguments, idempotency_key=idempotency_key, **about)
         asked = self._questions.read(_RECORD, agent, action, terms, in_turn=False)
         self._questions.check_not_own(asked.agent_id)
         self._core.acting.check_approver(approver, _RECORD)

@@ -25,6 +25,7 @@ from .agents import Agent, actor_of, id_of
 from .channels import channel_id_of
 from .core import Core, new_id
 from .exact import exact
+from .provenances import said_of
 from .reviewing import Reviews
 from .tasks import task_id_of
 
@@ -47,6 +48,7 @@ class Terms(Value):
     idempotency_key: Any = None
     domain: Any = ""
     hints: Any = None
+    provenance: Any = ()
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -124,6 +126,7 @@ class Questions:
                 "idempotency_key": key,
                 "envelope_id": None if turn is None else turn.envelope.envelope_id,
                 "turn_id": None if turn is None or current().turn_id is not None else turn.turn_id,
+                **said_of(call, terms.provenance),
             },
         )
 
@@ -152,7 +155,7 @@ class Questions:
         content = {"action": asked.action, "arguments": asked.arguments}
         policy = asked.policy
         facts = {name: asked.fields[name] for name in ("task_id", "digest", "arguments_at", "domain", "hints")}
-        facts |= {"mode": policy.mode, "timeout_seconds": policy.timeout_seconds}
+        facts |= {"mode": policy.mode, "timeout_seconds": policy.timeout_seconds, **asked.fields.get("metadata", {})}
         await self._core.authorizer.authorize(
             "request", asked.agent_id, channel_id=channel_id, content=content, facts=facts
         )

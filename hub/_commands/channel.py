@@ -22,6 +22,7 @@ from .core import Core
 from .inboxes import Delivery
 from .origins import origin_of
 from .posting import POST, posting_of
+from .provenances import UNSAID
 
 __all__ = ("Channel", "channel_id_of")
 
@@ -178,7 +179,7 @@ class Channel(ChannelReader):
             deliver_after=deliver_after,
             origin=origin_of(POST, origin, self.post),
         )
-        if provenance != ():
+        if provenance is not UNSAID:
             posting.take_provenance(POST, provenance)
         return await posting.run()
 

@@ -36,6 +36,8 @@ class DirectPost(Posting):
         )
 
     def _put(self, draft: Draft | None) -> Sequence[Event]:
+        if self.origin:
+            return self.envelopes.publish(None, self.sender_id, self.content, self.audience, **self._terms(draft))
         # As _terms() says them: to make and take apart a dictionary of them takes longer than all else here.
         return self.envelopes.publish(
             None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -17,6 +17,7 @@ from ..events import EnvelopeDeadLettered, EnvelopePosted, Event
 from ..events._making import maker
 from .core import Core
 from .posting import POST
+from .provenances import UNSAID
 from .replying import audience_of_reply, post_because_of
 
 __all__ = ("Delivery", "Inbox")
@@ -79,13 +80,16 @@ class Delivery(Shown):
         events = await self._core.execute(decide)
         return not isinstance(events[0], EnvelopeDeadLettered) if events else None
 
-    async def reply(self, content: Any, *, idempotency_key: str | None = None) -> EnvelopePosted:
+    async def reply(
+        self, content: Any, *, idempotency_key: str | None = None, provenance: Iterable[str] = ()
+    ) -> EnvelopePosted:
         """Answer the envelope's sender: what its ask returns if the envelope is a question, else in its inbox.
 
         It is answered where it came from: in its channel, on its topic, or directly. The envelope stays in the inbox
         until it is acked; a crash in between answers it again, unless ``idempotency_key`` is given: with that, the same
         answer is posted once. In a channel, or on a topic, a key means one envelope; directly, one for each question.
-        Returns the committed event.
+        ``provenance``: where the content comes from, as :meth:`hubwire.Channel.post` takes it. Returns the committed
+        event.
 
         Raises :class:`~hubwire.errors.CommandRejected` for a notice, which the hub itself has posted, and what
         :meth:`hubwire.Channel.post` raises.
@@ -103,6 +107,8 @@ class Delivery(Shown):
             idempotency_key=idempotency_key,
             call=_REPLY,
         )
+        if provenance is not UNSAID:
+            posting.take_provenance(_REPLY, provenance)
         return await posting.run()
 
 

@@ -7,8 +7,9 @@ from .._state.risks import ApprovalStage, ChallengeKind
 from .._state.verdicts import ApprovalEntry
 from ..approvals import PendingApproval, RiskStep
 from ..clock import timestamp
+from ..provenance import provenance_of
 
-__all__ = ("pending_of",)
+__all__ = ("pending_of", "said_in")
 
 
 def pending_of(entry: ApprovalEntry, agents: Agents) -> PendingApproval:
@@ -41,6 +42,7 @@ def pending_of(entry: ApprovalEntry, agents: Agents) -> PendingApproval:
         fail_mode=entry.fail_mode,
         domain=entry.domain,
         hints=entry.hints,
+        provenance=said_in(entry),
         channel_id=entry.channel_id,
         task_id=entry.task_id,
         turn_id=entry.turn_id,
@@ -52,6 +54,11 @@ def pending_of(entry: ApprovalEntry, agents: Agents) -> PendingApproval:
         answers_from=answers_from,
         reminders=entry.reminders,
     )
+
+
+def said_in(entry: ApprovalEntry) -> tuple[str, ...]:
+    """Return where the arguments come from, as the agent has said."""
+    return () if entry.provenance is None else provenance_of({"metadata": {"provenance": entry.provenance}})
 
 
 def _steps_of(entry: ApprovalEntry) -> tuple[RiskStep, ...]:

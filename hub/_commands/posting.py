@@ -19,9 +19,9 @@ from .._state.keys import KeyedPost
 from .._state.origin import Origin
 from ..errors import CommandRejected, EventTooLarge, HubError, InboxFull, NotFound, PostRejected
 from ..events import EnvelopePosted, EnvelopeRejected, Event, canonical
-from ..provenance import PROVENANCES, provenance
 from .authorizer import CLEAR, About, Clearance
 from .core import Core, new_id
+from .provenances import said_of
 from .room import Ticket
 
 __all__ = ("POST", "RESERVED", "Posting", "own_key", "posting_of")
@@ -91,13 +91,9 @@ class Posting:
     def take_provenance(self, call: Call, given: object) -> None:
         """Take where the content comes from, as the sender says it; what is malformed is the post's refusal."""
         try:
-            words = call.items("provenance", given, of="words", most=len(PROVENANCES))
-            named = {call.one_of("each of provenance", word, PROVENANCES) for word in words}
+            self.origin = {**self.origin, **said_of(call, given)}
         except PostRejected as error:
             self.refusal = self.refusal or error
-            return
-        if named:
-            self.origin = {**self.origin, "metadata": provenance(*named)}
 
     async def run(self) -> EnvelopePosted:
         """Post the envelope; return the committed event. A refusal is recorded, then raised."""

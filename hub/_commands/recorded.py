@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from enum import Enum
 from types import TracebackType
@@ -34,10 +34,14 @@ from ..events import (
 )
 from ..ports import Clock
 from .core import Core, new_id
+from .provenances import said_of
 
 __all__ = ("ModelCall", "RecordedTurn", "ToolCall")
 
-_MODEL_DONE = Call("call.done()")
+_DONE = Call("call.done()")
+_MODEL = Call("turn.model()")
+_TOOL = Call("turn.tool()")
+_TURN_DONE = Call("turn.done()")
 
 _KEPT = ("agent_id", "session_id", "turn_id", "channel_id", "task_id", "tenant", "correlation_id", "traceparent")
 """What the end says as the beginning did, wherever it is written."""
@@ -191,8 +195,6 @@ class _Facts:
     abandoned: Callable[..., Event]
     thing: str
     """The field that names what is called."""
-    given: str
-    """The field that holds what it is called with."""
 
 
 class CallOf(Recorded):
@@ -201,7 +203,9 @@ class CallOf(Recorded):
     _noun = "call"
     _facts: ClassVar[_Facts]
 
-    def __init__(self, core: Core, clock: Clock, place: Mapping[str, Any], name: str, call_id: str, given: Any) -> None:
+    def __init__(
+        self, core: Core, clock: Clock, place: Mapping[str, Any], name: str, call_id: str, given: dict[str, Any]
+    ) -> None:
         super().__init__(core, clock, place)
         self.id: str = call_id
         """The ``call_id`` that its events carry, unique in its turn."""
@@ -214,7 +218,7 @@ class CallOf(Recorded):
         return {self._facts.thing: self._name, "call_id": self.id}
 
     def _beginning(self) -> Event:
-        return self._facts.called(**self._place, **self._itself, **{self._facts.given: self._given})
+        return self._facts.called(**self._place, **self._itself, **self._given)
 
     def _completion(self, duration_ms: float) -> Event:
         return self._facts.completed(**self._about, **self._itself, **self._answer, duration_ms=duration_ms)
@@ -230,23 +234,32 @@ class ModelCall(CallOf):
     """A call of a model: ``model.called``, then ``model.completed``, ``.failed`` or ``.abandoned``."""
 
     _payloads = frozenset({"request", "response"})
-    _facts = _Facts(ModelCalled, ModelCompleted, ModelFailed, ModelAbandoned, thing="model", given="request")
+    _facts = _Facts(ModelCalled, ModelCompleted, ModelFailed, ModelAbandoned, thing="model")
 
     @property
     def model(self) -> str:
         return self._name
 
-    def done(self, response: Any = None, *, input_tokens: int | None = None, output_tokens: int | None = None) -> None:
+    def done(
+        self,
+        response: Any = None,
+        *,
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
+        provenance: Iterable[str] = (),
+    ) -> None:
         """Say what the model answered, for ``model.completed``; said again, the last counts.
 
-        Raises :class:`~hubwire.errors.CommandRejected` if a number of tokens is not a whole number, and
-        :class:`~hubwire.errors.ConfigurationError` outside of the block.
+        ``provenance``: where that comes from, as :meth:`hubwire.Channel.post` takes it. Raises
+        :class:`~hubwire.errors.CommandRejected` if a number of tokens is not a whole number, or an argument is not of
+        its form, and :class:`~hubwire.errors.ConfigurationError` outside of the block.
         """
         self._check(_Phase.OPEN)
         self._answer = {
             "response": response,
-            "input_tokens": _MODEL_DONE.whole("input_tokens", input_tokens, is_optional=True),
-            "output_tokens": _MODEL_DONE.whole("output_tokens", output_tokens, is_optional=True),
+            "input_tokens": _DONE.whole("input_tokens", input_tokens, is_optional=True),
+            "output_tokens": _DONE.whole("output_tokens", output_tokens, is_optional=True),
+            **said_of(_DONE, provenance),
         }
 
 
@@ -254,19 +267,21 @@ class ToolCall(CallOf):
     """A call of a tool: ``tool.called``, then ``tool.completed``, ``.failed`` or ``.abandoned``."""
 
     _payloads = frozenset({"arguments", "result"})
-    _facts = _Facts(ToolCalled, ToolCompleted, ToolFailed, ToolAbandoned, thing="tool", given="arguments")
+    _facts = _Facts(ToolCalled, ToolCompleted, ToolFailed, ToolAbandoned, thing="tool")
 
     @property
     def tool(self) -> str:
         return self._name
 
-    def done(self, result: Any = None) -> None:
+    def done(self, result: Any = None, *, provenance: Iterable[str] = ()) -> None:
         """Say what the tool returned, for ``tool.completed``; said again, the last counts.
 
-        Raises :class:`~hubwire.errors.ConfigurationError` outside of the block.
+        ``provenance``: where that comes from, as :meth:`hubwire.Channel.post` takes it. Raises
+        :class:`~hubwire.errors.CommandRejected` if that is not of its form, and
+        :class:`~hubwire.errors.ConfigurationError` outside of the block.
         """
         self._check(_Phase.OPEN)
-        self._answer = {"result": result}
+        self._answer = {"result": result, **said_of(_DONE, provenance)}
 
 
 class RecordedTurn(Recorded):
@@ -279,12 +294,12 @@ class RecordedTurn(Recorded):
     _noun = "turn"
     _payloads = frozenset({"prompt", "content"})
 
-    def __init__(self, core: Core, clock: Clock, place: Mapping[str, Any], prompt: Any) -> None:
+    def __init__(self, core: Core, clock: Clock, place: Mapping[str, Any], given: dict[str, Any]) -> None:
         super().__init__(core, clock, place)
         self.id: str = place["turn_id"]
         """The ``turn_id`` that its events carry."""
-        self._prompt = prompt
-        self._content: Any = None
+        self._given = given
+        self._answer: dict[str, Any] = {"content": None}
         self._tool_calls = 0
         self._scope: AbstractContextManager[Context] | None = None
 
@@ -301,32 +316,40 @@ class RecordedTurn(Recorded):
             self._scope.__exit__(None, None, None)
         await super().__aexit__(exc_type, exc, traceback)
 
-    def model(self, model: str, *, request: Any = None, call_id: str | None = None) -> ModelCall:
+    def model(
+        self, model: str, *, request: Any = None, call_id: str | None = None, provenance: Iterable[str] = ()
+    ) -> ModelCall:
         """Return a call of a model in this turn, to be entered; see :meth:`TurnCommands.model`."""
         self._check(_Phase.OPEN)
-        name, call_id = checked_call("turn.model()", "model", model, call_id)
-        return ModelCall(self._core, self._clock, self._place, name, call_id, request)
+        name, call_id = checked_call(_MODEL, "model", model, call_id)
+        given = {"request": request, **said_of(_MODEL, provenance)}
+        return ModelCall(self._core, self._clock, self._place, name, call_id, given)
 
-    def tool(self, tool: str, arguments: Any = None, *, call_id: str | None = None) -> ToolCall:
+    def tool(
+        self, tool: str, arguments: Any = None, *, call_id: str | None = None, provenance: Iterable[str] = ()
+    ) -> ToolCall:
         """Return a call of a tool in this turn, to be entered; see :meth:`TurnCommands.tool`."""
         self._check(_Phase.OPEN)
-        name, call_id = checked_call("turn.tool()", "tool", tool, call_id)
+        name, call_id = checked_call(_TOOL, "tool", tool, call_id)
+        given = {"arguments": arguments, **said_of(_TOOL, provenance)}
         self._tool_calls += 1
-        return ToolCall(self._core, self._clock, self._place, name, call_id, arguments)
+        return ToolCall(self._core, self._clock, self._place, name, call_id, given)
 
-    def done(self, content: Any = None) -> None:
+    def done(self, content: Any = None, *, provenance: Iterable[str] = ()) -> None:
         """Say what the turn has led to, for ``turn.ended``; said again, the last counts.
 
-        Raises :class:`~hubwire.errors.ConfigurationError` outside of the block.
+        ``provenance``: where that comes from, as :meth:`hubwire.Channel.post` takes it. Raises
+        :class:`~hubwire.errors.CommandRejected` if that is not of its form, and
+        :class:`~hubwire.errors.ConfigurationError` outside of the block.
         """
         self._check(_Phase.OPEN)
-        self._content = content
+        self._answer = {"content": content, **said_of(_TURN_DONE, provenance)}
 
     def _beginning(self) -> Event:
-        return TurnStarted(**self._place, prompt=self._prompt)
+        return TurnStarted(**self._place, **self._given)
 
     def _completion(self, duration_ms: float) -> Event:
-        return TurnEnded(**self._about, content=self._content, tool_calls=self._tool_calls, duration_ms=duration_ms)
+        return TurnEnded(**self._about, **self._answer, tool_calls=self._tool_calls, duration_ms=duration_ms)
 
     def _failing(self, error: dict[str, Any], duration_ms: float) -> Event:
         return TurnFailed(**self._about, **error, duration_ms=duration_ms)
@@ -339,8 +362,7 @@ def _error(error: BaseException) -> dict[str, Any]:
     return {"error_type": class_name(error), "error_message": message_of(error)}
 
 
-def checked_call(call: str, argument: str, name: object, call_id: object) -> tuple[str, str]:
+def checked_call(call: Call, argument: str, name: object, call_id: object) -> tuple[str, str]:
     """Return the name of a model or a tool, and the id of its call: one of its own if none is given."""
-    form = Call(call)
-    text = form.text(argument, name, wanted=f"the name of the {argument}, a text", is_empty_ok=False)
-    return text, new_id() if call_id is None else form.id("call_id", call_id, wanted="an id, a text")
+    text = call.text(argument, name, wanted=f"the name of the {argument}, a text", is_empty_ok=False)
+    return text, new_id() if call_id is None else call.id("call_id", call_id, wanted="an id, a text")

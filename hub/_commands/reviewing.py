@@ -28,6 +28,7 @@ from ..ports import Clock
 from .core import Core
 from .exact import exact
 from .outcomes import Outcomes
+from .pending import said_in
 
 __all__ = ("Reviews",)
 
@@ -200,6 +201,7 @@ class Reviews:
             challenge=ChallengeKind(entry.challenge) if entry.challenge else None,
             domain=entry.domain,
             hints=entry.hints,
+            provenance=said_in(entry),
             weight_approved=record.weight_approved,
             weight=record.weight,
             days_since=max(0.0, days) if record.at_ns else None,

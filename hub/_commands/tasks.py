@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Unpack, cast
 
 import attrs
@@ -17,12 +17,14 @@ from ..arbiter import Allow
 from ..errors import NotFound, TaskNotCompleted
 from ..events import Event, TaskCancelled, TaskCompleted, TaskExpired, TaskFailed
 from ..events._shown import shown, type_name
+from ..provenance import provenance_of
 from .agents import Agent, actor_of
 from .channels import Channel, channel_id_of
 from .core import Core, new_id
 from .group import Group
 from .origins import origin_of
 from .outcomes import Outcomes
+from .provenances import said_of
 from .rules import seconds_or_rule
 
 __all__ = ("Task", "TaskCommands", "TaskOutcome", "task_id_of")
@@ -31,6 +33,8 @@ _START = Call("hub.tasks.start()")
 _OBSERVE = Call("hub.tasks.observe()")
 _GET = Call("hub.tasks.get()")
 _OUTCOME = Call("hub.tasks.outcome()")
+_PROGRESS = Call("task.progress()")
+_COMPLETE = Call("task.complete()")
 _FAIL = Call("task.fail()")
 _CANCEL = Call("task.cancel()")
 _REQUEST_CANCEL = Call("task.request_cancel()")
@@ -65,19 +69,21 @@ class TaskCommands(Group):
         parent: Task | str | None = None,
         ttl_seconds: float | Literal["rule"] | None = "rule",
         capability: str = "",
+        provenance: Iterable[str] = (),
         **origin: Unpack[Origin],
     ) -> Task:
         """Start a task; return it, acting as its owner.
 
         ``channel`` is where it belongs, ``parent`` the task that it is part of, ``capability`` the one of its owner
         that it needs. It expires after ``ttl_seconds`` by the hub's clock, None: never; by default after what its
-        owner's rule says, if an arbiter applies it, else after an hour.
+        owner's rule says, if an arbiter applies it, else after an hour. ``provenance``: where the title comes from, as
+        :meth:`hubwire.Channel.post` takes it.
 
         Raises :class:`~hubwire.errors.NotFound` if the owner, the channel or the parent is not there,
         :class:`~hubwire.errors.AccessDenied` if the arbiter denies it, and :class:`~hubwire.errors.CommandRejected` if
         the owner has too many running, or takes no part in the channel.
         """
-        origin = origin_of(_START, origin, self.start)
+        origin = {**origin_of(_START, origin, self.start), **said_of(_START, provenance)}
         settings = {"ttl_seconds": ttl_seconds, "capability": capability, **origin}
         return await self._start(_START, owner, title, new_id(), channel, parent, settings)
 
@@ -91,15 +97,16 @@ class TaskCommands(Group):
         parent: Task | str | None = None,
         ttl_seconds: float | Literal["rule"] | None = "rule",
         capability: str = "",
+        provenance: Iterable[str] = (),
         **origin: Unpack[Origin],
     ) -> Task:
         """Follow a task that runs elsewhere, under the id that it has there; return it, to report its progress and end.
 
-        ``channel``, ``parent``, ``ttl_seconds`` and ``capability`` mean what they mean for :meth:`start`, and it raises
-        what :meth:`start` raises; also :class:`~hubwire.errors.CommandRejected` if there is or was a task with this id.
+        The other arguments mean what they mean for :meth:`start`, and it raises what that raises; also
+        :class:`~hubwire.errors.CommandRejected` if there is or was a task with this id.
         The last 10,000 tasks that ended are remembered.
         """
-        origin = origin_of(_OBSERVE, origin, self.observe)
+        origin = {**origin_of(_OBSERVE, origin, self.observe), **said_of(_OBSERVE, provenance)}
         settings = {"ttl_seconds": ttl_seconds, "capability": capability, "is_observed": True, **origin}
         task_id = _OBSERVE.id("task_id", task_id, wanted="the task's id, a text")
         return await self._start(_OBSERVE, owner, title, task_id, channel, parent, settings)
@@ -183,6 +190,7 @@ class TaskCommands(Group):
                 "ttl_seconds": settings["ttl_seconds"],
                 "capability": settings["capability"],
                 "is_observed": settings.get("is_observed", False),
+                **settings.get("metadata", {}),
             },
         )
 
@@ -194,6 +202,8 @@ class TaskOutcome(Value):
     how: str
     """``completed``, ``failed``, ``cancelled`` or ``expired``."""
     result: Any = None
+    provenance: tuple[str, ...] = ()
+    """Where the result comes from, as its owner has said: see :mod:`hubwire.provenance`."""
     reason: str = ""
     """Why it was not completed."""
     error_type: str = ""
@@ -227,9 +237,10 @@ class Task(Shown):
         entry = self._tasks.find(self.id)
         return entry is not None and bool(entry.cancel_requested_by)
 
-    async def progress(self, progress: Any) -> None:
-        """Report how far the task is."""
-        await self._core.execute(lambda: self._tasks.progress(self.id, self.agent_id, progress))
+    async def progress(self, progress: Any, *, provenance: Iterable[str] = ()) -> None:
+        """Report how far the task is; ``provenance`` is where that comes from: see :meth:`hubwire.Channel.post`."""
+        said = said_of(_PROGRESS, provenance)
+        await self._core.execute(lambda: self._tasks.progress(self.id, self.agent_id, progress, **said))
 
     async def checkpoint(self, checkpoint: Any) -> None:
         """Keep what the owner needs to go on after a crash; it is on disk when this returns. The newest one counts."""
@@ -239,9 +250,13 @@ class Task(Shown):
         """Return the newest checkpoint, frozen; None if there is none."""
         return self._tasks.read_checkpoint(self.id, self.agent_id)
 
-    async def complete(self, result: Any = None) -> None:
-        """End the task: it is done."""
-        await self._core.execute(lambda: self._tasks.complete(self.id, self.agent_id, result))
+    async def complete(self, result: Any = None, *, provenance: Iterable[str] = ()) -> None:
+        """End the task: it is done; ``provenance`` is where the result comes from: see :meth:`hubwire.Channel.post`.
+
+        An agent that waits for the result finds that in :attr:`TaskOutcome.provenance`.
+        """
+        said = said_of(_COMPLETE, provenance)
+        await self._core.execute(lambda: self._tasks.complete(self.id, self.agent_id, result, **said))
 
     async def fail(self, error: BaseException | str) -> None:
         """End the task: it cannot be done."""
@@ -330,7 +345,7 @@ def _not_known(task_id: str) -> NotFound:
 def _outcome_of(event: Event) -> TaskOutcome:
     about: dict[str, Any] = {"how": event.kind.rpartition(".")[2], "seq": event.seq, "at": event.at}
     if isinstance(event, TaskCompleted):
-        return TaskOutcome(**about, result=event.result)
+        return TaskOutcome(**about, result=event.result, provenance=provenance_of(event))
     if isinstance(event, TaskFailed):
         return TaskOutcome(**about, reason=event.error_message, error_type=event.error_type)
     return TaskOutcome(**about, reason=getattr(event, "reason", ""))

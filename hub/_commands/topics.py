@@ -16,6 +16,7 @@ from .core import Core
 from .group import Group
 from .inboxes import Delivery
 from .origins import origin_of
+from .provenances import UNSAID
 from .publishing import PUBLISH, TOPIC_CHARS_MAX, is_dotted, publication_of, topic_of
 
 __all__ = ("TopicCommands",)
@@ -79,7 +80,7 @@ class TopicCommands(Group):
             deliver_after=deliver_after,
             origin=origin_of(PUBLISH, origin, self.publish),
         )
-        if provenance != ():
+        if provenance is not UNSAID:
             publication.take_provenance(PUBLISH, provenance)
         return await publication.run()
 

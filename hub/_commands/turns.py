@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from .._foreign.arguments import Call
@@ -13,6 +13,7 @@ from .agents import Agent, actor_of
 from .channels import Channel
 from .core import Core, new_id
 from .group import Group
+from .provenances import said_of
 from .recorded import ModelCall, RecordedTurn, ToolCall, checked_call
 from .tasks import Task
 
@@ -47,11 +48,13 @@ class TurnCommands(Group):
         channel: Channel | str | None = None,
         task: Task | str | None = None,
         turn_id: str | None = None,
+        provenance: Iterable[str] = (),
     ) -> RecordedTurn:
         """Return a turn of an agent, to be entered: ``async with hub.turns.turn(agent, prompt=...) as turn:``.
 
         The agent need not be registered: what is no agent's name here stands in the events as it was given.
-        ``prompt`` is what the turn is to answer. ``turn_id`` is unique; one is made by default. The end says how many
+        ``prompt`` is what the turn is to answer, and ``provenance`` where that comes from, as
+        :meth:`hubwire.Channel.post` takes it. ``turn_id`` is unique; one is made by default. The end says how many
         tools were called and how long it took.
 
         Raises :class:`~hubwire.errors.CommandRejected` for an argument that is not of its form.
@@ -66,30 +69,45 @@ class TurnCommands(Group):
         self._core.acting.check_channel(place["channel_id"])
         self._core.acting.check_task(place["task_id"])
         named = {name: value for name, value in place.items() if value is not None}
-        return RecordedTurn(self._core, self._clock, named, prompt)
+        return RecordedTurn(self._core, self._clock, named, {"prompt": prompt, **said_of(_TURN, provenance)})
 
     def model(
-        self, model: str, *, request: Any = None, agent: Agent | str | None = None, call_id: str | None = None
+        self,
+        model: str,
+        *,
+        request: Any = None,
+        agent: Agent | str | None = None,
+        call_id: str | None = None,
+        provenance: Iterable[str] = (),
     ) -> ModelCall:
         """Return a call of a model, to be entered: ``async with hub.turns.model("m") as call: call.done(...)``.
 
         It belongs to the agent and the turn of the scope that it is entered in. ``request`` is the request, as far as
-        it is to be kept. ``call_id`` is unique in its turn; one is made by default.
+        it is to be kept, and ``provenance`` where it comes from. ``call_id`` is unique in its turn; one is made by
+        default.
 
         Raises :class:`~hubwire.errors.CommandRejected` for an argument that is not of its form.
         """
-        name, call_id = checked_call(_MODEL.name, "model", model, call_id)
-        return ModelCall(self._core, self._clock, _of(self._core, agent, _MODEL), name, call_id, request)
+        name, call_id = checked_call(_MODEL, "model", model, call_id)
+        given = {"request": request, **said_of(_MODEL, provenance)}
+        return ModelCall(self._core, self._clock, _of(self._core, agent, _MODEL), name, call_id, given)
 
     def tool(
-        self, tool: str, arguments: Any = None, *, agent: Agent | str | None = None, call_id: str | None = None
+        self,
+        tool: str,
+        arguments: Any = None,
+        *,
+        agent: Agent | str | None = None,
+        call_id: str | None = None,
+        provenance: Iterable[str] = (),
     ) -> ToolCall:
         """Return a call of a tool, to be entered: ``async with hub.turns.tool("search", {"q": "x"}) as call:``.
 
         ``arguments`` are as the model gave them. For the rest see :meth:`model`.
         """
-        name, call_id = checked_call(_TOOL.name, "tool", tool, call_id)
-        return ToolCall(self._core, self._clock, _of(self._core, agent, _TOOL), name, call_id, arguments)
+        name, call_id = checked_call(_TOOL, "tool", tool, call_id)
+        given = {"arguments": arguments, **said_of(_TOOL, provenance)}
+        return ToolCall(self._core, self._clock, _of(self._core, agent, _TOOL), name, call_id, given)
 
     def _through(self, core: Core) -> TurnCommands:
         """Return the same commands as an agent has them, by its own ``core``."""

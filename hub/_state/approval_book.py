@@ -157,6 +157,7 @@ class ApprovalBook:
             digest=event.digest,
             domain=event.domain,
             hints=event.hints,
+            provenance=None if event.metadata is None else event.metadata.get("provenance"),
             envelope_id=event.envelope_id,
             key=event.idempotency_key,
         )

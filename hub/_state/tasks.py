@@ -208,8 +208,8 @@ class Tasks:
         """Return how many tasks the agent has running."""
         return len(self._tasks.ids("owner_id", owner_id))
 
-    def progress(self, task_id: str, by: str, progress: Any) -> list[Event]:
-        return [TaskProgressed(**self._about_own(task_id, by), progress=progress)]
+    def progress(self, task_id: str, by: str, progress: Any, **origin: Unpack[Origin]) -> list[Event]:
+        return [TaskProgressed(**self._about_own(task_id, by), progress=progress, **origin)]
 
     def checkpoint(self, task_id: str, by: str, checkpoint: Any) -> list[Event]:
         return [TaskCheckpointed(**self._about_own(task_id, by), checkpoint=checkpoint)]
@@ -218,8 +218,8 @@ class Tasks:
         self._about_own(task_id, by)
         return self._tasks[task_id].checkpoint
 
-    def complete(self, task_id: str, by: str, result: Any) -> list[Event]:
-        return [TaskCompleted(**self._about_own(task_id, by), **self._epilogue(task_id), result=result)]
+    def complete(self, task_id: str, by: str, result: Any, **origin: Unpack[Origin]) -> list[Event]:
+        return [TaskCompleted(**self._about_own(task_id, by), **self._epilogue(task_id), result=result, **origin)]
 
     def fail(self, task_id: str, by: str, error_type: str, error_message: str) -> list[Event]:
         about = self._about_own(task_id, by)

@@ -70,6 +70,8 @@ class ApprovalEntry(Value):
     digest: str = ""
     domain: str = ""
     hints: Any = None
+    provenance: Any = None
+    """Where the arguments come from, as the agent has said it in the metadata."""
     envelope_id: str | None = None
     key: str | None = None
     scorer: str = ""

@@ -7,14 +7,14 @@ not asked. Source: https://c2sp.org/tlog-proof
 from __future__ import annotations
 
 import re
-from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
+from base64 import b64encode
 from typing import Self
 
 import attrs
 
 from .._values import Value
 from ..errors import CheckpointInvalid, ProofInvalid
+from ._base64 import exact_bytes
 from .note import Checkpoint, Note, VerifierKey
 from .tree import HASH_BYTES, is_included, leaf_hash
 
@@ -109,9 +109,6 @@ class InclusionProof(Value):
 
 def _decoded(text: str, what: str) -> bytes:
     try:
-        decoded = b64decode(text, validate=True)
-    except (Base64Error, ValueError):
-        decoded = b""
-    if b64encode(decoded).decode() != text:
-        raise ProofInvalid(f"the proof is damaged: {what} is no base64: {text!r:.80}")
-    return decoded
+        return exact_bytes(text)
+    except ValueError as error:
+        raise ProofInvalid(f"the proof is damaged: {what} is no base64: {text!r:.80}") from error

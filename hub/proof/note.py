@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
+from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -18,6 +17,7 @@ import attrs
 
 from .._values import Value
 from ..errors import CheckpointInvalid, ConfigurationError
+from ._base64 import exact_bytes
 from .tree import HASH_BYTES
 
 __all__ = ("Checkpoint", "Note", "NoteSignature", "VerifierKey", "ed25519")
@@ -65,8 +65,8 @@ def key_id(name: str, kind: int, key: bytes) -> bytes:
 
 def _decoded(text: str, what: str) -> bytes:
     try:
-        return b64decode(text, validate=True)
-    except (Base64Error, ValueError) as error:
+        return exact_bytes(text)
+    except ValueError as error:
         raise CheckpointInvalid(f"{what} is no base64: {text!r:.80}") from error
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
@@ -18,6 +17,7 @@ import attrs
 
 from .._values import Value
 from ..errors import CheckpointInvalid, ConfigurationError
+from ._base64 import exact_bytes
 from .note import COSIGNATURE, ED25519, Checkpoint, NoteSignature, VerifierKey, check_name, ed25519, key_id
 
 __all__ = ("FunctionSigner", "KeySigner", "PrivateKey", "Signer", "SigningRequest", "as_signer", "wipe_key")
@@ -107,8 +107,8 @@ class PrivateKey:
         name, _, rest = text.strip()[len(_PREFIX) + 1 :].partition("+")
         number, _, encoded = rest.partition("+")
         try:
-            secret = b64decode(encoded, validate=True)
-        except (Base64Error, ValueError):
+            secret = exact_bytes(encoded)
+        except ValueError:
             secret = b""
         if len(secret) == 1 + _SECRET_BYTES and secret[0] in _KEYS_OF and secret[0] != cls._KIND:
             raise CheckpointInvalid(

@@ -11,8 +11,6 @@ import fcntl
 import os
 import socket
 import stat
-from base64 import b64decode
-from binascii import Error as Base64Error
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from anyio.abc import TaskStatus
 
 from ..errors import CheckpointInvalid, ConfigurationError, SigningFailed
 from ..own_log import OwnLog
+from ._base64 import exact_bytes
 from .handover import successor_of
 from .note import Checkpoint, Note, VerifierKey
 from .signer import KeySigner
@@ -223,8 +222,8 @@ class SigningServer:
         async with asyncio.timeout(_SECONDS_MAX):
             given = msgspec.json.decode(await lines.receive(), type=_Proof).proof
         try:
-            proof = [b64decode(each, validate=True) for each in given[: _HASHES_MAX + 1]]
-        except (Base64Error, ValueError):
+            proof = [exact_bytes(each) for each in given[: _HASHES_MAX + 1]]
+        except ValueError:
             proof = [b""]
         if len(proof) > _HASHES_MAX or any(len(each) != HASH_BYTES for each in proof):
             raise SigningFailed("this is no proof: it has too many hashes, or one that is not of 32 bytes")

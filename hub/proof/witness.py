@@ -12,8 +12,6 @@ import fcntl
 import hashlib
 import os
 import re
-from base64 import b64decode
-from binascii import Error as Base64Error
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +24,7 @@ from .._values import Value
 from ..clock import SystemClock
 from ..errors import CheckpointInvalid, ConfigurationError
 from ..own_log import OwnLog
+from ._base64 import exact_bytes
 from .cosigning import WitnessKey, cosignatures
 from .http_witness import SIZE_TYPE
 from .note import ED25519, Checkpoint, Note, VerifierKey
@@ -320,8 +319,8 @@ def _parsed(body: object) -> tuple[int, list[bytes], Note]:
             f"a request is a line 'old SIZE', at most {_HASHES_MAX} hashes, an empty line and a checkpoint"
         )
     try:
-        proof = [b64decode(line, validate=True) for line in lines]
-    except (Base64Error, ValueError) as error:
+        proof = [exact_bytes(line) for line in lines]
+    except ValueError as error:
         raise CheckpointInvalid("a hash of the proof is no base64") from error
     if any(len(each) != HASH_BYTES for each in proof):
         raise CheckpointInvalid("a hash of the proof has not 32 bytes")

@@ -62,7 +62,9 @@ class IngressRedaction:
     def marked(self, events: Sequence[Event]) -> Sequence[Event]:
         """Return the events of a post whose content was redacted before: the one that holds it says by which rules."""
         return [
-            evolve(event, metadata={STAMP: self.redactor.stamp}) if isinstance(event, EnvelopePosted) else event
+            evolve(event, metadata={**(event.metadata or {}), STAMP: self.redactor.stamp})
+            if isinstance(event, EnvelopePosted)
+            else event
             for event in events
         ]
 

@@ -60,6 +60,7 @@ async def _approval(asked: Asked) -> Reply:
         "arguments": None,
         "said_before": [],
         "challenge": None,
+        "provenance": [],
         **_may_decide(asked, view),
     }
     channel_id = view.get("channel_id")
@@ -70,6 +71,7 @@ async def _approval(asked: Asked) -> Reply:
     if hub is not None and view["state"] == "waiting" and (entry := _pending(hub, approval_id)) is not None:
         found["arguments"] = await _arguments(asked, approval_id)
         found["challenge"] = challenge_view(entry, found["arguments"])
+        found["provenance"] = list(entry.provenance) if asked.contents else []
     return json_reply(found)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from hubwire import Event, codec
 from hubwire.errors import InvalidRecord
+from hubwire.provenance import provenance_of
 from hubwire.words import Names, meaning_of, outcome_of, took_ms_of, without_contents, words_of
 
 from ._http import encoded
@@ -90,6 +91,10 @@ class Rows:
         names.learn(fields)
         agent_id, channel_id = fields.get("agent_id"), fields.get("channel_id")
         shown = fields if contents else without_contents(fields)
+        said: tuple[str, ...] = ()
+        if isinstance(metadata := shown.get("metadata"), Mapping) and (said := provenance_of(shown)):
+            # The page has a mark for it, and no words.
+            shown = {**shown, "metadata": {name: each for name, each in metadata.items() if name != "provenance"}}
         if (size := fields.get(_SIZE)) is not None:
             words = f"{size // 1024:,} KiB: open the event to read it"
         else:
@@ -108,6 +113,7 @@ class Rows:
             "correlation": fields.get("correlation_id"),
             "run_id": run_of(fields),
             "words": words,
+            "provenance": said or None,
             "meaning": meaning_of(fields),
             "outcome": outcome_of(fields),
             "took_ms": took_ms_of(fields),

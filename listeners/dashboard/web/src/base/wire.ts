@@ -32,6 +32,8 @@ export interface Row {
   correlation?: string;
   run_id?: string;
   words?: string;
+  /** Where its content comes from, as its sender says: user, web, tool, agent, memory. */
+  provenance?: string[];
   meaning?: Meaning;
   outcome?: Outcome;
   took_ms?: number;
@@ -152,6 +154,8 @@ export interface Listeners {
 export interface ApprovalDetail {
   approval: ApprovalView;
   arguments?: Json;
+  /** Where the arguments come from, as the agent says: see Row. */
+  provenance?: string[];
   said_before: LineView[];
   may_decide: boolean;
   why_not?: string;

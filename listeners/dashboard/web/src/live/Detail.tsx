@@ -10,6 +10,7 @@ import { useKeys } from "../frame/keys.ts";
 import { CopyButton, copy } from "../parts/Empty.tsx";
 import { JsonTree } from "../parts/JsonTree.tsx";
 import { HiddenNote, Unread } from "../parts/Notes.tsx";
+import { sourcesOf } from "../parts/Provenance.tsx";
 import { Age, AgentName, Button, Facts } from "../parts/parts.tsx";
 import { KindSign, OutcomeSign } from "../parts/Sign.tsx";
 import { tick } from "../stream/state.ts";
@@ -158,6 +159,7 @@ function What({ row, event }: { row: Row; event: Fields }) {
           ["Task", row.task_id && <a href={href("live", "", { task: [row.task_id] })}>{visible(row.task_id)}</a>],
           ["Turn", row.turn_id && <a href={href("live", "", { turn: [row.turn_id] })}>{visible(row.turn_id)}</a>],
           ["Tenant", row.tenant && visible(row.tenant)],
+          ["Comes from", row.provenance && `${sourcesOf(row.provenance)}, as who sent it says`],
           ["Took", row.took_ms !== undefined && duration(row.took_ms)],
           ["Call", call && <code>{visible(call)}</code>],
         ]}

@@ -7,6 +7,7 @@ import { agentColour } from "../base/kinds.ts";
 import { isNarrow } from "../base/screen.ts";
 import { times } from "../base/settings.ts";
 import type { Row } from "../base/wire.ts";
+import { Provenance } from "./Provenance.tsx";
 import { Button } from "./parts.tsx";
 import { KindSign, OutcomeSign, Sign } from "./Sign.tsx";
 
@@ -124,6 +125,7 @@ export function EventRow(props: EventRowProps) {
         {channelWords(row, beside)}
       </Cell>
       <Cell of="words" class={`cut ${tone(row)}`} title={words}>
+        <Provenance words={row.provenance} />
         {words}
       </Cell>
       <Cell of="outcome">
@@ -167,6 +169,7 @@ function NarrowRow({ row, shared, agent, words }: EventRowProps & { shared: Shar
         </span>
       </span>
       <span role="gridcell" class={`n-words cut ${tone(row)}`} title={words}>
+        <Provenance words={row.provenance} />
         {words}
       </span>
     </div>

@@ -106,5 +106,6 @@ export const SIGNS: Record<string, readonly string[]> = {
   filter: ["M2 4.2h12M4.2 8h7.6M6.6 11.8h2.8"],
   warning: ["M8 2.2 14.4 13.4H1.6zM8 6.6v3.2M8 11.6v.1"],
   person: [PERSON],
+  from: ["M8 2v7.4M4.8 6.4 8 9.6l3.2-3.2M2.6 11.2v2.2h10.8v-2.2"],
   arrow: ["M2.4 8h10.8M9.4 4.2 13.2 8l-3.8 3.8"],
 };

@@ -21,7 +21,7 @@ const NONE: readonly ApprovalView[] = [];
 const CODE = [
   [
     "Let an agent ask",
-    'hub = Hub(store, approvals=ApprovalPolicy(timeout_seconds=600))\nasync with hub:\n    await hub.approvals.gate(coder, "deploy", arguments={"to": "production"})',
+    'hub = Hub(store, approvals=ApprovalPolicy(timeout_seconds=600))\nasync with hub:\n    coder = await hub.agents.register("coder")\n    await hub.approvals.gate(coder, "deploy", arguments={"to": "production"})',
   ],
 ] as const;
 

@@ -18,8 +18,10 @@ import { SpanDrawer } from "./runs/SpanDrawer.tsx";
 import type { By } from "./runs/spans.ts";
 
 const TURN = `async for delivery in coder.inbox():
-    async with hub.turn(coder, delivery) as turn:
-        await turn.tool("ls", {"path": "."}, list_files)`;
+    async with hub.turns.turn(coder, prompt=delivery.content) as turn:
+        async with turn.tool("ls", {"path": "."}) as call:
+            call.done(list_files())
+    await delivery.ack()`;
 
 const BYS = [
   ["cause", "By cause"],

@@ -8,6 +8,7 @@ import { goView, href } from "../../base/router.ts";
 import { Drawer, DrawerTitle } from "../../frame/Drawer.tsx";
 import { useKeys } from "../../frame/keys.ts";
 import { Unread } from "../../parts/Notes.tsx";
+import { Provenance } from "../../parts/Provenance.tsx";
 import { Age, AgentName, Button, Facts, Since } from "../../parts/parts.tsx";
 import { agentState, KindSign, OutcomeSign, StateSign } from "../../parts/Sign.tsx";
 import { ChannelLink } from "../ChannelLink.tsx";
@@ -118,6 +119,7 @@ function NewestEvents({ agentId }: { agentId: string }) {
               <span
                 class={`cut ${row.meaning === "wrong" ? "wrong" : row.meaning === "attention" ? "attention" : "plain"}`}
               >
+                <Provenance words={row.provenance} />
                 {visible(row.words || row.kind)}
               </span>
               {row.outcome && row.outcome !== "ok" && row.outcome !== "open" && <OutcomeSign outcome={row.outcome} />}

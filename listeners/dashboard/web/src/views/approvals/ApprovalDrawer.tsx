@@ -12,6 +12,7 @@ import { Drawer, DrawerTitle, PartTitle } from "../../frame/Drawer.tsx";
 import { Fields } from "../../parts/Fields.tsx";
 import { JsonTree } from "../../parts/JsonTree.tsx";
 import { HiddenNote, Unread } from "../../parts/Notes.tsx";
+import { Provenance } from "../../parts/Provenance.tsx";
 import { Age, Segmented } from "../../parts/parts.tsx";
 import { Sign } from "../../parts/Sign.tsx";
 import { rows, session, tenant } from "../../stream/state.ts";
@@ -143,7 +144,9 @@ function ArgumentsPart({ one, detail }: { one: ApprovalView; detail: ApprovalDet
   return (
     <section class="drawer-part arguments">
       <header>
-        <PartTitle>Arguments</PartTitle>
+        <PartTitle>
+          Arguments <Provenance words={detail.provenance} />
+        </PartTitle>
         <Segmented
           label="How the arguments are shown"
           choices={[

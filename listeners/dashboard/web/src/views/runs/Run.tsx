@@ -5,6 +5,7 @@ import { useBoardOne } from "../../base/board.ts";
 import type { RunView, Waterfall } from "../../base/boards.ts";
 import { now } from "../../base/clock.ts";
 import { clock, coarse, duration, instant, many, number, visible, whole } from "../../base/format.ts";
+import { href } from "../../base/router.ts";
 import { Unread } from "../../parts/Notes.tsx";
 import { OutcomeSign, Sign, StateSign } from "../../parts/Sign.tsx";
 import { useWidth } from "../arranged.ts";
@@ -42,9 +43,15 @@ function outcomeOf(run: RunView): "open" | "failed" | "abandoned" | "ok" {
   return run.state === "abandoned" ? "abandoned" : "ok";
 }
 
-function stateWords(run: RunView): string {
-  if (run.waiting) return "waits for a person";
-  return run.open ? "open" : "ended";
+function State({ run }: { run: RunView }) {
+  if (isWaiting(run)) {
+    return (
+      <a class="named" href={href("approvals")}>
+        waits for a person
+      </a>
+    );
+  }
+  return <span class={run.open ? "accent named" : "quiet"}>{run.open ? "open" : "ended"}</span>;
 }
 
 function Troubles({ run }: { run: RunView }) {
@@ -75,11 +82,7 @@ export function Run({ run, by, isOpen, onToggle }: RunProps) {
           <span class="quiet run-spans">{many(spans, "span")}</span>
         </button>
         <div class="run-small">
-          {isOpen ? (
-            <span class={run.open || run.waiting ? "accent named" : "quiet"}>{stateWords(run)}</span>
-          ) : (
-            <Small run={run} />
-          )}
+          {isOpen ? <State run={run} /> : <Small run={run} />}
           <Troubles run={run} />
           {isOpen && <span class="space" />}
           <time class="quiet run-at" dateTime={run.started_at} title={whole(run.started_at)}>

@@ -21,9 +21,9 @@ export function hasFailed(run: RunView): boolean {
   return run.bars.some((bar) => bar.outcome === "failed");
 }
 
-/** Whether nothing of a run is under way, and it goes on when a person has answered. */
+/** Whether a run goes on when a person has answered: mostly a turn of it is open meanwhile. */
 export function isWaiting(run: RunView): boolean {
-  return !run.open && run.waiting > 0;
+  return run.waiting > 0;
 }
 
 function rank(run: RunView): number {
