@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
@@ -51,6 +52,9 @@ else:
     Redactor = late_type("hubwire.redaction", "Redactor")
 
 __all__ = ("AuditLog", "AuditRecord", "AuditSubscriber")
+
+_TOGETHER_BYTES_MAX = 2048
+"""Smaller records are redacted when they are written, together: what is longer by that has room in a line still."""
 
 
 @attrs.frozen
@@ -162,11 +166,14 @@ class AuditLog(Erasable, Provable, Prunable, Queryable, BaseHubListener):
             rotation=_arguments.rotation_of(rotation),
             on_appended=self._subscribers.appended if is_plain else self._appended,
             on_lines=self._signature.on_lines,
+            prepare=self._redaction.prepare,
         )
         self._signature.begin(self._store, self._log, SteadyClock(self._clock), self._redaction.words)
         self._admit = self._signature.admit
         self._erasing = Erasing(erasable)
         self._erasing.begin(self._store, self._log)
+        self._takes_small = self._admit is None and self._erasing.contents is None and self._redaction.is_late
+        """Whether nothing is ever to be done for one small record by itself."""
         steady, kept = SteadyClock(self._clock), retention_of(retention)
         aside = _arguments.archive_for(archive, self._store, has_erasable=erasable is not None)
         self._keeper = Keeper(self._store, self._log, steady, kept, indexed, self._signature, aside, self._erasing)
@@ -298,6 +305,12 @@ class AuditLog(Erasable, Provable, Prunable, Queryable, BaseHubListener):
         if "at" not in fields:
             fields["at"] = now(self._clock)
         body = codec.encode_record(fields)
+        if len(body) <= _TOGETHER_BYTES_MAX and self._is_ready:
+            loop = asyncio.get_running_loop()
+            index = await self._log.append_one(body, loop)
+            if self._place.kept_in is not loop:
+                self._place.take()
+            return index
         if len(body) > BODY_BYTES_MAX:
             (body,) = await self._redaction.lines([body])
         else:
@@ -305,6 +318,11 @@ class AuditLog(Erasable, Provable, Prunable, Queryable, BaseHubListener):
         if self._erasing.contents is None and len(body) <= BODY_BYTES_MAX:
             return await self._append((body,))
         return (await self._append_shortened([body])).start
+
+    @property
+    def _is_ready(self) -> bool:
+        """Whether a small record can be appended together with those of other calls, and nothing is to be done first."""
+        return self._takes_small and self._erasing.is_ready and self._signature.is_ready
 
     async def append_many(self, records: Iterable[Mapping[str, Any]]) -> range:
         """Append records as a batch, all or none; return their indexes. They are stored when it returns.
