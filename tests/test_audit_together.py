@@ -50,7 +50,7 @@ async def test_a_finding_in_one_of_many_is_redacted_alone(place: int) -> None:
         seen.append(record["n"])
 
     log.subscribe(take)
-    given = [{"n": n, "text": SECRET if n == place else "plain \" \n \\ text"} for n in range(MANY)]
+    given = [{"n": n, "text": SECRET if n == place else 'plain " \n \\ text'} for n in range(MANY)]
     indexes = await together(log, *given)
     assert indexes == list(range(2, 2 + MANY))
     assert {each.index: each.fields["n"] async for each in log.read(start=2)} == {n + 2: n for n in range(MANY)}

@@ -215,9 +215,7 @@ class Log:
         """
         if self._life.failure is not None:
             raise repeat(self._life.failure)
-        future: asyncio.Future[int] = loop.create_future()
-        self._writer.put_together(body, future, loop)
-        return future
+        return self._writer.put_together(body, loop)
 
     def batch_mark(self, records: int) -> bytes:
         """Return a record that makes the next ``records`` ones of the same :meth:`append` a batch.

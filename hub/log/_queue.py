@@ -50,11 +50,6 @@ class Append(Command):
     """What ``log.opened`` has to say before these records."""
 
     @property
-    def size(self) -> int:
-        """How many bytes its records have."""
-        return sum(map(len, self.bodies))
-
-    @property
     def is_shared(self) -> bool:
         """Whether it is of several calls."""
         return False
@@ -115,6 +110,9 @@ class Close(Command):
     __slots__ = ()
 
 
+_APPENDS = frozenset({Append, Group})
+
+
 class Queue(deque[Command]):
     """Commands that wait, in the order of the calls."""
 
@@ -127,9 +125,9 @@ class Queue(deque[Command]):
     def take_appends(self) -> list[Append]:
         """Take the appends at the head, about a megabyte of them."""
         batch, size, popleft = [], 0, self.popleft
-        while self and size < _BATCH_BYTES and isinstance(command := self[0], Append):
+        while self and size < _BATCH_BYTES and type(command := self[0]) in _APPENDS:
             popleft()
-            size += command.size
+            size += command.size if type(command) is Group else sum(map(len, command.bodies))
             batch.append(command)
         return batch
 

@@ -73,8 +73,9 @@ class Writer:
                 self._life.check_not_failed()
             self.put(command)
 
-    def put_together(self, body: bytes, future: asyncio.Future[int], loop: asyncio.AbstractEventLoop) -> None:
-        """Take a record together with those that came just before, and wait; ``future``, of this loop, is its own."""
+    def put_together(self, body: bytes, loop: asyncio.AbstractEventLoop) -> asyncio.Future[int]:
+        """Take a record together with those that came just before, and wait; return its own future, of this loop."""
+        future: asyncio.Future[int] = loop.create_future()
         queue = self._queue
         last = queue[-1] if queue else None
         if type(last) is Group and loop is self._loop and last.size < _GROUP_BYTES:
@@ -83,6 +84,7 @@ class Writer:
                 queue.pop()
         else:
             self.put(Group(future, body))
+        return future
 
     async def until_idle(self) -> None:
         """Return when nothing is under way in this loop."""
@@ -196,9 +198,10 @@ class Writer:
     def _begin_append(self, appends: list[Append]) -> bool:
         """Begin to write a batch; return False if that failed."""
         segments = self._segments
-        appends = [append for append in appends if type(append) is not Group or self._is_prepared(append)]
-        if not appends:
-            return False
+        if self._prepare is not None:
+            appends = [append for append in appends if type(append) is not Group or self._is_prepared(append)]
+            if not appends:
+                return False
         self._is_shared = len(appends) > 1 or appends[0].is_shared
         for append in appends:
             if append.opening is not None:
@@ -214,12 +217,13 @@ class Writer:
 
     def _is_prepared(self, group: Group) -> bool:
         """Have the records of a group as they are to be stored; fail it and return False if that cannot be."""
-        if not group.is_prepared and self._prepare is not None:
-            try:
-                group.bodies = self._prepare(group.bodies)
-            except Exception as error:  # noqa: BLE001 - the calls that wait raise it, and the log goes on without them
-                group.fail(error)
-                return False
+        if self._prepare is None or group.is_prepared:
+            return True
+        try:
+            group.bodies = self._prepare(group.bodies)
+        except Exception as error:  # noqa: BLE001 - the calls that wait raise it, and the log goes on without them
+            group.fail(error)
+            return False
         group.is_prepared = True
         return True
 

@@ -210,7 +210,9 @@ class Redactor:
         Raises :class:`~hubwire.errors.ConfigurationError` for what is not bytes.
         """
         given: Any = lines
-        made: list[bytes] = list(given if type(given) is list else items(_LINES, "lines", given, "the bytes of records"))
+        made: list[bytes] = list(
+            given if type(given) is list else items(_LINES, "lines", given, "the bytes of records")
+        )
         for line in made:
             if type(line) is not bytes:
                 raise refusal(_LINES, "lines", line, "the bytes of records")

@@ -30,7 +30,9 @@ def fields_given(record: Mapping[str, Any]) -> dict[str, Any]:
     kind = fields.get("kind")
     if isinstance(kind, str) and str.startswith(kind, _OWN_BEGINNINGS):
         if str.startswith(kind, "log."):
-            raise InvalidRecord(f"a record cannot be of kind {kind!r:.80}: those with log. are the log's own; rename it")
+            raise InvalidRecord(
+                f"a record cannot be of kind {kind!r:.80}: those with log. are the log's own; rename it"
+            )
         if str.__str__(kind) == ERASED_KIND:
             raise InvalidRecord(f"a record cannot be of kind {ERASED_KIND!r}: the log writes it itself; rename it")
     return fields

@@ -100,7 +100,7 @@ class Signature:
     @property
     def is_ready(self) -> bool:
         """Whether what is appended is added to the tree, if there is one."""
-        return self.signing is None or self.signing.is_ready
+        return self.signing is None or self.signing.growing.tree is not None
 
     async def ready(self) -> None:
         """See that the log goes on from its newest checkpoint, before it is appended to."""

@@ -305,7 +305,12 @@ class AuditLog(Erasable, Provable, Prunable, Queryable, BaseHubListener):
         if "at" not in fields:
             fields["at"] = now(self._clock)
         body = codec.encode_record(fields)
-        if len(body) <= _TOGETHER_BYTES_MAX and self._is_ready:
+        if (
+            len(body) <= _TOGETHER_BYTES_MAX
+            and self._takes_small
+            and self._erasing.is_ready
+            and self._signature.is_ready
+        ):
             loop = asyncio.get_running_loop()
             index = await self._log.append_one(body, loop)
             if self._place.kept_in is not loop:
@@ -318,11 +323,6 @@ class AuditLog(Erasable, Provable, Prunable, Queryable, BaseHubListener):
         if self._erasing.contents is None and len(body) <= BODY_BYTES_MAX:
             return await self._append((body,))
         return (await self._append_shortened([body])).start
-
-    @property
-    def _is_ready(self) -> bool:
-        """Whether a small record can be appended together with those of other calls, and nothing is to be done first."""
-        return self._takes_small and self._erasing.is_ready and self._signature.is_ready
 
     async def append_many(self, records: Iterable[Mapping[str, Any]]) -> range:
         """Append records as a batch, all or none; return their indexes. They are stored when it returns.
