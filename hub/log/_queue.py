@@ -110,9 +110,6 @@ class Close(Command):
     __slots__ = ()
 
 
-_APPENDS = frozenset({Append, Group})
-
-
 class Queue(deque[Command]):
     """Commands that wait, in the order of the calls."""
 
@@ -125,7 +122,7 @@ class Queue(deque[Command]):
     def take_appends(self) -> list[Append]:
         """Take the appends at the head, about a megabyte of them."""
         batch, size, popleft = [], 0, self.popleft
-        while self and size < _BATCH_BYTES and type(command := self[0]) in _APPENDS:
+        while self and size < _BATCH_BYTES and isinstance(command := self[0], Append):
             popleft()
             size += command.size if type(command) is Group else sum(map(len, command.bodies))
             batch.append(command)
