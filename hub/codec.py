@@ -88,7 +88,8 @@ def size_of(event: Event) -> int:
 
 def encode_fields(fields: Mapping[str, Any]) -> bytes:
     """Return a hand-made record as one JSON object. Its values must be canonical."""
-    return _escape(_sorted_json.encode(fields))
+    line = _sorted_json.encode(fields)
+    return line if line.isascii() and b"\x7f" not in line else _escape(line)
 
 
 def encode_record(fields: dict[str, Any], *, bytes_max: int = 8 * 1024 * 1024) -> bytes:
@@ -97,8 +98,9 @@ def encode_record(fields: dict[str, Any], *, bytes_max: int = 8 * 1024 * 1024) -
     Raises :class:`~hubwire.errors.EventTooLarge` if it has more than ``bytes_max`` bytes.
     """
     # To make a record canonical takes several times as long as to encode it, and most records are canonical already.
-    if not _TEXTS.issuperset(map(type, fields.values())) or not _KEYS.issuperset(map(type, fields)):
-        return encode_fields(fields if is_plain(fields) else canonical(fields, bytes_max=bytes_max))
+    for key, value in fields.items():
+        if (type(value) is not str and type(value) not in _FLAT) or type(key) is not str:
+            return encode_fields(fields if is_plain(fields) else canonical(fields, bytes_max=bytes_max))
     try:
         body = encode_fields(fields)
     except UnicodeEncodeError:  # lone surrogates
@@ -106,8 +108,7 @@ def encode_record(fields: dict[str, Any], *, bytes_max: int = 8 * 1024 * 1024) -
     return body if len(body) <= bytes_max else encode_fields(canonical(fields, bytes_max=bytes_max))
 
 
-_KEYS = frozenset({str})
-_TEXTS = frozenset({str, bool, NoneType})
+_FLAT = frozenset({bool, NoneType})
 
 
 def _escape(line: bytes) -> bytes:

@@ -144,6 +144,33 @@ def test_a_batch_is_searched_as_its_lines_are(corpus: Any, quick: Quick) -> None
         assert quick.suspects(lines) == [place for place, line in enumerate(lines) if quick.line_may_hold(line)]
 
 
+def test_one_suspect_among_clean_lines_is_found(corpus: Any, quick: Quick) -> None:
+    made, clean, suspects = Made(corpus, 4), list[bytes](), list[bytes]()
+    while len(suspects) < 400:
+        line = codec.encode_record(made.record())
+        (suspects if quick.line_may_hold(line) else clean).append(line)
+    assert len(clean) > 100
+    for number, suspect in enumerate(suspects):
+        lines = made.rng.choices(clean, k=9)
+        assert quick.suspects(lines) == []
+        lines.insert(number % 10, suspect)
+        assert quick.suspects(lines) == [number % 10]
+
+
+def test_many_lines_are_redacted_as_each_is(corpus: Any) -> None:
+    made = Made(corpus, 5)
+    lines = [codec.encode_record(made.record()) for _ in range(300)]
+    lines += [b"", b"jane@example.com", b"\\", b'{"a":"b\\']
+    alone, together = Redactor(), Redactor()
+    before = list(lines)
+    assert together.redact_lines(lines) == [alone.redact_line(line) for line in lines]
+    assert together.redact_lines(tuple(lines)) == together.redact_lines(lines)
+    assert lines == before
+    assert together.redact_lines([]) == []
+    own = Redactor(rules=[RedactionRule("x", keys=["b"])])
+    assert own.redact_lines(lines[:50]) == [own.redact_line(line) for line in lines[:50]]
+
+
 @pytest.mark.parametrize(
     "record",
     [
@@ -254,6 +281,12 @@ def test_a_text_in_a_substitute_is_no_bytes() -> None:
 def test_what_is_no_line_is_refused(odd: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"Redactor\.redact_line: line is the bytes of a record, not"):
         Redactor().redact_line(odd)
+
+
+@pytest.mark.parametrize("odd", [None, 1, "text", b"{}", itertools.repeat(b"{}"), [b"{}", "{}"], [None]], ids=range(7))
+def test_what_are_no_lines_is_refused(odd: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"Redactor\.redact_lines: lines is the bytes of records"):
+        Redactor().redact_lines(odd)
 
 
 @pytest.mark.parametrize("odd", [None, 1, "text", object(), itertools.repeat(1), [1], [None]], ids=range(7))

@@ -13,4 +13,4 @@ _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 def chain_value(previous: bytes, line: bytes) -> bytes:
     """Return the ``h`` that follows ``previous`` for a line that is sealed without it."""
     digest = hashlib.sha256(previous + line).digest()
-    return b2a_base64(digest[:16], newline=False)[:22].translate(_URL_SAFE)
+    return b2a_base64(digest[:16])[:22].translate(_URL_SAFE)

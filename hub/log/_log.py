@@ -19,7 +19,7 @@ from ._queue import Append, Close, Command, Open, Repair
 from ._rotation import SEGMENT_BYTES, Rotation
 from ._segments import OnLines, Segments
 from ._tail import Tail
-from ._writing import OnAppended, Writer, fenced
+from ._writing import OnAppended, Prepare, Writer, fenced
 
 __all__ = ("Log",)
 
@@ -52,6 +52,7 @@ class Log:
         rotation: Rotation | None = None,
         on_appended: OnAppended | None = None,
         on_lines: OnLines | None = None,
+        prepare: Prepare | None = None,
     ) -> None:
         """``rotation`` says when segments are sealed; without it they are when they have ``segment_bytes``.
 
@@ -61,6 +62,9 @@ class Log:
         own among them: each with its line feed, one after the other.
 
         The calls come in order, and before the calls of :meth:`append` return. If one raises, the log fails.
+
+        ``prepare`` is called with the bodies of some calls of :meth:`append_one`, in order, and returns as many as they
+        are to be stored. If it raises, these calls do, and the log goes on.
         """
         self.path = path
         self._life = Lifecycle()
@@ -73,7 +77,7 @@ class Log:
             rotation=Rotation(bytes_max=segment_bytes) if rotation is None else rotation,
             on_lines=on_lines,
         )
-        self._writer = Writer(self._segments, self._life, on_appended)
+        self._writer = Writer(self._segments, self._life, on_appended, prepare)
         register_at_fork(self)
 
     @property
@@ -202,6 +206,16 @@ class Log:
         command = Append(asyncio.get_running_loop().create_future(), bodies, seq, hub, opening)
         self._writer.put(command)
         return await command.future
+
+    def append_one(self, body: bytes, loop: asyncio.AbstractEventLoop) -> asyncio.Future[int]:
+        """Append a small record as :meth:`append` does; await what is returned for its index.
+
+        It goes the shorter way: records of many calls at the same time are prepared and written in one go. ``loop`` is
+        the running one.
+        """
+        if self._life.failure is not None:
+            raise repeat(self._life.failure)
+        return self._writer.put_together(body, loop)
 
     def batch_mark(self, records: int) -> bytes:
         """Return a record that makes the next ``records`` ones of the same :meth:`append` a batch.

@@ -11,7 +11,7 @@ import attrs
 
 from .._reraise import repeat
 
-__all__ = ("Append", "Close", "Command", "Open", "Queue", "Repair")
+__all__ = ("Append", "Close", "Command", "Group", "Open", "Queue", "Repair")
 
 _BATCH_BYTES = 1024 * 1024
 
@@ -49,6 +49,48 @@ class Append(Command):
     opening: Mapping[str, Any] | None = None
     """What ``log.opened`` has to say before these records."""
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether it is of several calls."""
+        return False
+
+
+class Group(Append):
+    """Records of many calls, one of each, that came one after the other. It grows until it is full, or written."""
+
+    __slots__ = ("futures", "is_prepared", "size")
+
+    def __init__(self, future: asyncio.Future[int], body: bytes) -> None:
+        super().__init__(future, [body], None, None)
+        self.bodies: list[bytes]
+        self.futures: list[asyncio.Future[int]] = [future]
+        """Each is settled with the index of its record."""
+        self.size: int = len(body)
+        """How many bytes its records had when they came."""
+        self.is_prepared: bool = False
+        """Whether its records are as they are to be stored."""
+
+    @property
+    def is_shared(self) -> bool:
+        return len(self.futures) > 1
+
+    def add(self, future: asyncio.Future[int], body: bytes) -> None:
+        """Take the record of one more call."""
+        self.futures.append(future)
+        self.bodies.append(body)
+        self.size += len(body)
+
+    def settle(self, records: int) -> None:
+        """Let the calls return, but for those that were cancelled."""
+        for index, future in enumerate(self.futures, records):
+            if not future.done():
+                future.set_result(index)
+
+    def fail(self, error: Exception) -> None:
+        """Let each of the calls raise a copy of ``error``."""
+        for future in self.futures:
+            Command(future).fail(error)
+
 
 class Open(Command):
     """Open the log, if it is not open."""
@@ -80,9 +122,9 @@ class Queue(deque[Command]):
     def take_appends(self) -> list[Append]:
         """Take the appends at the head, about a megabyte of them."""
         batch, size, popleft = [], 0, self.popleft
-        while self and size < _BATCH_BYTES and type(command := self[0]) is Append:
+        while self and size < _BATCH_BYTES and isinstance(command := self[0], Append):
             popleft()
-            size += sum(map(len, command.bodies))
+            size += command.size if type(command) is Group else sum(map(len, command.bodies))
             batch.append(command)
         return batch
 

@@ -63,11 +63,12 @@ class Tail(Value):
         """Return the lines of the next records, with ``d`` and ``h``."""
         chain = self.chain or b""
         pieces: list[bytes] = []
-        suffix = b',"d":%d' % self.records
+        durable = b',"d":%d' % self.records
+        unchained_end, before_chain = durable + b"}", durable + b',"h":"'
         for body in bodies:
-            unchained = body[:-1] + suffix
-            chain = chain_value(chain, unchained + b"}")
-            pieces += (unchained, b',"h":"', chain, b'"}\n')
+            begin = body[:-1]
+            chain = chain_value(chain, begin + unchained_end)
+            pieces += (begin, before_chain, chain, b'"}\n')
         return Sealed(len(bodies), b"".join(pieces), chain, b"".join(pieces[-4:]))
 
     def advance(self, sealed: Sealed) -> None:

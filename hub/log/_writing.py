@@ -10,13 +10,19 @@ from typing import Any
 from ..errors import AlreadyExists, AppendConflict, Fenced, StoreError, StoreFull
 from ..waking import Beginning, start_later
 from ._phase import Lifecycle, LogPhase
-from ._queue import Append, Close, Command, Queue, Repair
+from ._queue import Append, Close, Command, Group, Queue, Repair
 from ._segments import Segments
 from ._tail import Sealed
 
-__all__ = ("OnAppended", "Writer", "fenced")
+__all__ = ("OnAppended", "Prepare", "Writer", "fenced")
 
 OnAppended = Callable[[int, Sequence[bytes]], None]
+
+Prepare = Callable[[list[bytes]], list[bytes]]
+"""Returns records as they are to be stored, as many as it is given."""
+
+_GROUP_BYTES = 64 * 1024
+"""So many bytes are prepared at once, which may hold up the event loop."""
 
 
 class Writer:
@@ -25,10 +31,13 @@ class Writer:
     A command that finds it idle begins in the call itself. While an append is under way the next batch grows.
     """
 
-    def __init__(self, segments: Segments, life: Lifecycle, on_appended: OnAppended | None) -> None:
+    def __init__(
+        self, segments: Segments, life: Lifecycle, on_appended: OnAppended | None, prepare: Prepare | None
+    ) -> None:
         self._segments = segments
         self._life = life
         self._on_appended = on_appended
+        self._prepare = prepare
         self._queue = Queue()
         self._loop: asyncio.AbstractEventLoop | None = None
         """Where a command is being carried out; None while the writer is idle."""
@@ -63,6 +72,19 @@ class Writer:
             if not isinstance(command, Close):
                 self._life.check_not_failed()
             self.put(command)
+
+    def put_together(self, body: bytes, loop: asyncio.AbstractEventLoop) -> asyncio.Future[int]:
+        """Take a record together with those that came just before, and wait; return its own future, of this loop."""
+        future: asyncio.Future[int] = loop.create_future()
+        queue = self._queue
+        last = queue[-1] if queue else None
+        if type(last) is Group and loop is self._loop and last.size < _GROUP_BYTES:
+            last.add(future, body)
+            if last.size >= _GROUP_BYTES and not self._is_prepared(last):
+                queue.pop()
+        else:
+            self.put(Group(future, body))
+        return future
 
     async def until_idle(self) -> None:
         """Return when nothing is under way in this loop."""
@@ -176,7 +198,11 @@ class Writer:
     def _begin_append(self, appends: list[Append]) -> bool:
         """Begin to write a batch; return False if that failed."""
         segments = self._segments
-        self._is_shared = len(appends) > 1
+        if self._prepare is not None:
+            appends = [append for append in appends if type(append) is not Group or self._is_prepared(append)]
+            if not appends:
+                return False
+        self._is_shared = len(appends) > 1 or appends[0].is_shared
         for append in appends:
             if append.opening is not None:
                 segments.announce(append.opening)
@@ -187,6 +213,18 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - the calls that wait raise it
             self._fail_batch(appends, error)
             return False
+        return True
+
+    def _is_prepared(self, group: Group) -> bool:
+        """Have the records of a group as they are to be stored; fail it and return False if that cannot be."""
+        if self._prepare is None or group.is_prepared:
+            return True
+        try:
+            group.bodies = self._prepare(group.bodies)
+        except Exception as error:  # noqa: BLE001 - the calls that wait raise it, and the log goes on without them
+            group.fail(error)
+            return False
+        group.is_prepared = True
         return True
 
     def _end_append(
@@ -215,7 +253,9 @@ class Writer:
         for append in appends:
             if append.seq is not None:
                 tail.seq, tail.hub = append.seq, append.hub
-            if not append.future.done():
+            if type(append) is Group:
+                append.settle(index)
+            elif not append.future.done():
                 append.future.set_result(index)
             index += len(append.bodies)
 

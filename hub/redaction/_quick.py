@@ -193,6 +193,8 @@ class Quick:
 
     def suspects(self, lines: Sequence[bytes]) -> list[int]:
         """Return the places of the lines that may hold a finding: one search goes through all of them."""
+        if not self.line_may_hold(b"\n".join(lines)):
+            return []
         result: list[int] = []
         plain: list[bytes] = []
         for place, line in enumerate(lines):

@@ -36,7 +36,7 @@ class Redacting:
     async def shown_lines(self, bodies: Sequence[bytes]) -> list[bytes]:
         """Return records, redacted: see :meth:`Redactor.redact_line`. What is large is redacted in a thread."""
         if sum(map(len, bodies)) <= LARGE_BYTES:
-            return [*map(self.line, bodies)]
+            return self.lines(bodies)
         made = await Aside.of(self.redactor).call(self._lines, bodies)
         return [*map(self._counted_line, bodies, made)]
 
@@ -48,6 +48,16 @@ class Redacting:
         """Return a record, redacted at once: see :meth:`Redactor.redact_line`."""
         return self._counted_line(body, self.redactor.redact_line(body))
 
+    def lines(self, bodies: Sequence[bytes]) -> list[bytes]:
+        """Return records, redacted at once: see :meth:`Redactor.redact_lines`."""
+        made = self._lines(bodies)
+        return made if made == bodies else [*map(self._counted_line, bodies, made)]
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether most records are looked through by one search, and no function of the caller's has a say."""
+        return type(self.redactor) is Redactor and self.redactor._fast is not None  # noqa: SLF001 - of its package
+
     def _encoded(self, events: Sequence[Event]) -> list[Event]:
         """Return events, redacted, and encoded by the way: that takes milliseconds, too."""
         made = self.redactor.redact_events(events)
@@ -56,7 +66,8 @@ class Redacting:
         return made
 
     def _lines(self, bodies: Sequence[bytes]) -> list[bytes]:
-        return [*map(self.redactor.redact_line, bodies)]
+        redactor = self.redactor
+        return redactor.redact_lines(bodies) if self.is_quick else [*map(redactor.redact_line, bodies)]
 
     def _counted(self, events: Sequence[Event], made: list[Event]) -> list[Event]:
         for old, new in zip(events, made, strict=True):

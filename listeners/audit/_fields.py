@@ -12,6 +12,7 @@ __all__ = ("ERASED_KIND", "fields_given")
 ERASED_KIND = "record.erased"
 """The one kind of a log's own records that does not begin with ``log.``."""
 
+_OWN_BEGINNINGS = ("log.", ERASED_KIND)
 _RESERVED = frozenset({"seq", "d", "h", "cut", "$c"})
 
 
@@ -27,8 +28,11 @@ def fields_given(record: Mapping[str, Any]) -> dict[str, Any]:
         taken = sorted(_RESERVED.intersection(fields))
         raise InvalidRecord(f"a record cannot have the keys {', '.join(taken)}: the log writes them; rename them")
     kind = fields.get("kind")
-    if isinstance(kind, str) and str.startswith(kind, "log."):
-        raise InvalidRecord(f"a record cannot be of kind {kind!r:.80}: those with log. are the log's own; rename it")
-    if isinstance(kind, str) and str.__str__(kind) == ERASED_KIND:
-        raise InvalidRecord(f"a record cannot be of kind {ERASED_KIND!r}: the log writes it itself; rename it")
+    if isinstance(kind, str) and str.startswith(kind, _OWN_BEGINNINGS):
+        if str.startswith(kind, "log."):
+            raise InvalidRecord(
+                f"a record cannot be of kind {kind!r:.80}: those with log. are the log's own; rename it"
+            )
+        if str.__str__(kind) == ERASED_KIND:
+            raise InvalidRecord(f"a record cannot be of kind {ERASED_KIND!r}: the log writes it itself; rename it")
     return fields

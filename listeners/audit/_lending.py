@@ -29,17 +29,17 @@ class Place:
         self.aclose = aclose
         self.is_lent = False
         self.loop: asyncio.AbstractEventLoop | None = None
-        self._is_taken = False
-        """Whether this is the log that has the place."""
+        self.kept_in: asyncio.AbstractEventLoop | None = None
+        """The event loop in which this log has the place, until it is closed; None if it has not, or was lent it."""
 
     def take(self, *, is_lent: bool = False) -> None:
         """The log is written from here on; ``is_lent``: until another one is called by a hub of AG2's."""
         loop = asyncio.get_running_loop()
-        if self._is_taken and not is_lent and not self.is_lent and loop is self.loop:
+        if loop is self.kept_in and not is_lent:
             return  # as at the append before this one
         if (other := _takers.get(self._key)) is not None:
-            other._is_taken = False  # noqa: SLF001 - of the same class
-        self.is_lent, self.loop, self._is_taken = is_lent, loop, True
+            other.kept_in = None
+        self.is_lent, self.loop, self.kept_in = is_lent, loop, None if is_lent else loop
         _takers[self._key] = self
         if is_lent:
             _lent[self._key] = self
@@ -49,7 +49,7 @@ class Place:
 
     def leave(self) -> None:
         """The log is closed."""
-        self._is_taken = False
+        self.kept_in = None
         if _takers.get(self._key) is self:
             del _takers[self._key]
             _lent.pop(self._key, None)

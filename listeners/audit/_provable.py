@@ -97,6 +97,11 @@ class Signature:
         is_closed = self._policy is not None and self._policy.on_missing == "closed"
         return self.witnessing.admit if self.witnessing is not None and is_closed else None
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether what is appended is added to the tree, if there is one."""
+        return self.signing is None or self.signing.growing.tree is not None
+
     async def ready(self) -> None:
         """See that the log goes on from its newest checkpoint, before it is appended to."""
         if self.signing is not None and not self.signing.is_ready:

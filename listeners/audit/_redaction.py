@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from hubwire import Event, codec
@@ -45,6 +45,16 @@ class Redaction:
     def line(self, body: bytes) -> bytes:
         """Return a record as it is stored, redacted at once: one that is not large."""
         return body if self._by is None else self._by.line(body)
+
+    @property
+    def prepare(self) -> Callable[[list[bytes]], list[bytes]] | None:
+        """What returns small records as they are stored, many at once; None if each is redacted by itself, or none."""
+        return self._by.lines if self._by is not None and self._by.is_quick else None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether small records can be redacted when they are written, and not only one by one before that."""
+        return self._by is None or self._by.is_quick
 
     async def lines(self, bodies: list[bytes]) -> list[bytes]:
         """Return records as they are stored."""
