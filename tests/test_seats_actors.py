@@ -506,3 +506,29 @@ async def test_a_spawn_that_is_cancelled_while_it_asks_for_the_seat_gives_it_bac
             tasks.cancel_scope.cancel()
         leave.set()
         await until(lambda: hub._parts.state.seats.nodes() == ())
+
+
+async def test_a_group_that_is_stopped_while_its_actor_asks_for_the_seat_takes_it_no_more() -> None:
+    leave = anyio.Event()
+
+    class Slow:
+        name, duty = "slow", Duty.REQUIRED
+
+        async def on_events(self, events: Any) -> None:
+            if any(event.kind == "actor.seated" for event in events):
+                await leave.wait()
+
+    async with Hub(listeners=[Slow()]) as hub, node_of(hub, "one") as one:
+        group = one.actors.supervise("team", GroupRules())
+
+        async def spawn() -> None:
+            with pytest.raises(CommandRejected, match="group 'team' has stopped"):
+                await group.spawn(Worker("one", []))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(spawn)
+            await until_idle()
+            await group.stop()
+            leave.set()
+        await until(lambda: hub._parts.state.seats.nodes() == ())
+        assert one.actors._by_agent == {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -213,7 +213,8 @@ async def test_odd_arguments_of_commands_on_seats_change_nothing() -> None:
         before = hub._parts.core.next_seq
         odds: tuple[Any, ...] = ODD
         for odd in odds:
-            calls = [partial(seats.seat, odd, "two"), partial(seats.leave, odd, "one", "x")]
+            calls: list[Callable[[], Awaitable[object]]] = []
+            calls += [partial(seats.seat, odd, "two"), partial(seats.leave, odd, "one", "x")]
             calls += [partial(seats.unseat, odd, "x"), partial(seats.leave_all, odd, "x")]
             if not isinstance(odd, str):
                 calls += [partial(seats.seat, agent.id, odd), partial(seats.leave, agent.id, "one", odd)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextvars import Context
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -26,11 +25,12 @@ from ..ports import Clock
 from .actor import maker_of
 from .asks import Asks
 from .contexts import Around
+from .crews import members_of
 from .demands import Demands
 from .draining import Drained, Draining
 from .handles import ActorHandle, Group
-from .handling import Seat, Services
-from .life import Life, LifePhase
+from .handling import Services
+from .life import LifePhase
 from .members import Crew, Member
 from .on_demand import OnDemand, rule_of
 from .rules import REGISTRATION, ActorStatistics, GroupRules, Handling, SpawnSettings, name_of
@@ -216,33 +216,14 @@ class Actors:
 
         If another node has the agent's seat, they wait for it; False: they do not, and none is left.
         """
-        context = self.new_context()
-        new_life = partial(_new_life, self._services, crew, handling)
-        crew.members = [
-            Member(
-                supervisor=supervisor,
-                agent=crew.agent,
-                crew=crew,
-                make=make,
-                restart=settings.restart,
-                new_life=new_life,
-                context=context,
-                worker=number if settings.workers > 1 else None,
-            )
-            for number in range(1, settings.workers + 1)
-        ]
+        lives = (self._services, handling)
+        crew.members = members_of(crew, supervisor, make, settings, lives, self.new_context())
         begun = 0
         try:
             if self._seating is None:
                 await self._take_seat(crew.agent)
-            elif not await self._seating.enter(crew, waits=waits):
-                if not waits:
-                    del crew.members[:]
-                    self._release(crew)
-                    return False
-                for member in crew.members:
-                    supervisor.take(member)
-                return True
+            elif not await self._enter(self._seating, crew, supervisor, waits=waits):
+                return self._enlist(crew, supervisor, waits=waits)
             for member in tuple(crew.members):
                 begun += 1
                 await supervisor.start(member)
@@ -256,6 +237,24 @@ class Actors:
             elif self._is_open:
                 self.start_soon(crew.stop, self.clock)
             raise
+        return True
+
+    async def _enter(self, seating: Seating, crew: Crew, supervisor: Supervisor, *, waits: bool) -> bool:
+        """Ask for the seat; raise if the actors cannot start any more when the answer comes."""
+        is_seated = await seating.enter(crew, waits=waits)
+        self._check_open()
+        if supervisor.is_stopped:
+            raise _stopped(supervisor)
+        return is_seated
+
+    def _enlist(self, crew: Crew, supervisor: Supervisor, *, waits: bool) -> bool:
+        """Let actors wait for their seat, and return True; or forget them."""
+        if not waits:
+            crew.members.clear()
+            self._release(crew)
+            return False
+        for member in crew.members:
+            supervisor.take(member)
         return True
 
     async def _take_seat(self, agent: Agent) -> None:
@@ -444,13 +443,6 @@ class Actors:
     def _check_open(self) -> None:
         if not self._is_open:
             raise HubClosed("the hub is not running, or closing, and takes no actors; use it inside 'async with hub:'")
-
-
-def _new_life(services: Services, crew: Crew, handling: Handling) -> Life:
-    place, seat = crew.place, None
-    if place is not None and place.held is not None and place.core is not None:
-        seat = Seat(place.core, place.held.since_seq)
-    return Life(services, crew.agent, crew.inbox, handling, seat)
 
 
 def _stopped(supervisor: Supervisor) -> CommandRejected:
