@@ -26,7 +26,7 @@ from hubwire.errors import (
 )
 from hubwire.stores import MemoryStore
 from hubwire.testing import LocalLink, MemoryHistory, MemorySharedJournal, history
-from support import files_of, store_of, until
+from support import files_of, store_of, until, until_idle
 from support.followers import Replica
 
 
@@ -615,3 +615,27 @@ async def test_a_crash_leaves_a_command_with_what_came_of_it_or_neither() -> Non
                 assert [number for number in range(4) if followers.find(session.follower_id, number)] == done
             found.add(tuple(done))
     assert found == {tuple(range(count)) for count in range(5)}
+
+
+async def test_a_command_returns_when_this_hub_has_seen_what_it_led_to() -> None:
+    link = LocalLink()
+    leader = Hub()
+    leader.connect(link)
+    async with leader:
+        replica = Replica(leader, link)
+        async with replica as follower:
+            ann = await follower.agents.register("ann")
+            replica.gate.clear()
+            seen: list[str] = []
+
+            async def call() -> None:
+                await ann.set_skill("new")
+                seen.append(ann.skill)
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(call)
+                await until(lambda: leader.agents.named("ann").skill == "new")
+                await until_idle()
+                assert not seen
+                replica.gate.set()
+            assert seen == ["new"]
