@@ -72,7 +72,7 @@ async def test_a_session_that_was_ended_is_a_clear_error_and_then_a_new_one_begi
     (session,) = sessions_of(leader)
     followers = leader._parts.state.followers
     await leader._parts.core.execute(lambda: followers.leave(session))
-    with pytest.raises(ForwardingFailed, match="session is not known.*nothing has happened"):
+    with pytest.raises(ForwardingFailed, match=r"session is not known.*nothing has happened"):
         await follower.agents.register("bob")
     await follower.agents.register("cid")
     assert [each.name for each in leader.agents.list()] == ["ann", "cid"]
