@@ -22,7 +22,7 @@ from ._journal.history import Mark
 from ._parts import Parts
 from ._state.moments import deadline_ns
 from ._values import Value
-from .errors import ConfigurationError, HistoryGone, HubFailed, JournalBehind, LogDamaged, StoreError
+from .errors import ConfigurationError, HistoryGone, HubFailed, JournalBehind, LogDamaged, StoreError, StoreUnavailable
 from .events import Event, HubStarted, HubStopped
 from .own_log import OwnLog
 from .ports import SharedJournal
@@ -37,7 +37,7 @@ _log = OwnLog("hub")
 _BATCH = 256
 """So many events are applied in one turn of the loop."""
 
-_RESTORE_ATTEMPTS = 3
+_RESTORE_ATTEMPTS = 10
 """The hub that leads may take a snapshot, and delete the one that is being read."""
 
 _PAUSE_SECONDS = 0.2
@@ -96,57 +96,73 @@ class Following:
         """
         parts, pipeline = self._parts, self._pipeline
         parts.pulse.start()
-        newest = await self._restore()
-        start = 0 if newest is None else newest.seq + 1
-        self._newest = newest if newest is not None and newest.id else None
-        self._ring.start_at(start)
+        self._ring.start_at(await self._restore())
         pipeline.ingress.hub_id = self._journal.hub_id or ""
         parts.core.recall.renew = self._upkeep.look_again
         end = self._journal.next_seq
-        self.go_on(tasks)
+        self.go_on(tasks, is_connected=True)
         await self._ring.applied.wait_beyond(end - 1)
         pipeline.lifecycle.check_not_failed()
         await prepare()
         await parts.fanout.follow(tasks)
 
-    async def _restore(self) -> Mark | None:
+    async def _restore(self) -> int:
+        """Bring the state to the newest snapshot; return the ``seq`` of the event that comes next.
+
+        The hub that leads may take other snapshots meanwhile, and truncate what came after this one.
+        """
         for attempt in range(_RESTORE_ATTEMPTS):
             await guarded(self._journal.prepare)
             try:
-                return await self._upkeep.restore_to_follow()
+                snapshot = await self._upkeep.newest_snapshot()
             except LogDamaged:
                 if attempt == _RESTORE_ATTEMPTS - 1:
                     raise
-            await anyio.sleep(_PAUSE_SECONDS)
-        raise AssertionError
+                await anyio.sleep(_PAUSE_SECONDS)
+                continue
+            if snapshot is None:
+                return 0
+            await guarded(self._journal.prepare)
+            if self._journal.first_seq <= snapshot.seq:
+                self._upkeep.snapshotter.take_up(snapshot)
+                if snapshot.last_id is not None:
+                    self._newest = Mark(snapshot.seq - 1, snapshot.last_id)
+                return snapshot.seq
+        raise StoreUnavailable(
+            f"the snapshots of {self._journal.path} are replaced faster than they can be read; give the hub that leads"
+            " a larger snapshot_bytes"
+        )
 
-    def go_on(self, tasks: TaskGroup) -> None:
-        """Follow, in a task of this group."""
+    def go_on(self, tasks: TaskGroup, *, is_connected: bool) -> None:
+        """Follow, in a task of this group; ``is_connected``: the journal is prepared."""
         self._heard_at = monotonic()
         self._has_left = anyio.Event()
         self._scope = anyio.CancelScope()
-        tasks.start_soon(self._run, self._scope, self._has_left)
+        tasks.start_soon(self._run, self._scope, self._has_left, is_connected)
 
     async def leave(self) -> None:
         """Follow no longer; return when no event is applied any more."""
         if self._scope is not None:
             self._scope.cancel()
-            await self._has_left.wait()
+            with anyio.CancelScope(shield=True):
+                await self._has_left.wait()
 
     # -- following --
 
-    async def _run(self, scope: anyio.CancelScope, has_left: anyio.Event) -> None:
+    async def _run(self, scope: anyio.CancelScope, has_left: anyio.Event, is_connected: bool) -> None:  # noqa: FBT001 - a task group passes it on by its place
         try:
             with scope:
                 while True:
                     try:
+                        if not is_connected:
+                            await guarded(self._journal.prepare)
                         await self._follow()
                     except StoreError as error:
                         if isinstance(error, LogDamaged):
                             raise
                         self._failing(error)
+                    is_connected = False
                     await anyio.sleep(_AGAIN_SECONDS)
-                    await self._connect_again()
         except Exception as error:  # noqa: BLE001 - a hub that cannot follow has failed
             self._pipeline.fail(_failure_of(error))
         except asyncio.CancelledError:
@@ -161,14 +177,6 @@ class Following:
         if self._error is None:
             _log.problem("the journal cannot be followed; it is tried again each second", error)
         self._error = error
-
-    async def _connect_again(self) -> None:
-        try:
-            await guarded(self._journal.prepare)
-        except StoreError as error:
-            if isinstance(error, LogDamaged):
-                raise
-            self._failing(error)
 
     async def _follow(self) -> None:
         """Apply what comes, until that ends."""

@@ -128,6 +128,7 @@ class HubLife:
         except asyncio.CancelledError:
             if self._lifecycle.is_following:
                 self._give_up_taking()
+                self._asked = _done()  # it goes on to follow, which is no end of a start
             else:
                 main.cancel()
                 await asyncio.wait([main])
@@ -312,13 +313,12 @@ class HubLife:
         else:
             await following.begin(tasks)
             self._settle()
-            while not await self._taken(following):
+            while not await self._taken(following, tasks):
                 if self._stop_requested.is_set():
                     self._settle(HubClosed("the hub was closed before it took the lead"))
                     await following.leave()
                     await stop_following(parts, self._end_of_closing)
                     return False
-                following.go_on(tasks)
             await lead(parts, tasks, following)
         self._settle()
         return True
@@ -332,7 +332,7 @@ class HubLife:
         else:
             self._asked.set_exception(error)
 
-    async def _taken(self, following: Following) -> bool:
+    async def _taken(self, following: Following, tasks: TaskGroup) -> bool:
         """Follow until the hub is asked to stop, or has taken possession of the journal, or could not."""
         await self._is_asked.wait()
         self._is_asked.clear()
@@ -347,9 +347,12 @@ class HubLife:
             self._settle(error)
         finally:
             self._taking = None
-        if not self._lifecycle.is_following and asked.cancelled():
+        if self._lifecycle.is_following:
+            following.go_on(tasks, is_connected=False)
+            return False
+        if asked.cancelled():
             raise HubClosed("the hub was cancelled while it took the lead")
-        return not self._lifecycle.is_following
+        return True
 
     async def _until_stopped(self) -> None:
         await self._stop_requested.wait()
@@ -357,3 +360,9 @@ class HubLife:
             await stop(self._parts, self._end_of_closing)
         except HubFailed:
             pass  # the hub failed while it stopped; the lifecycle keeps that failure
+
+
+def _done() -> asyncio.Future[None]:
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    done.set_result(None)
+    return done

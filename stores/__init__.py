@@ -17,6 +17,7 @@ _MODULES = (
     "compressed",
     "durability",
     "file",
+    "followed",
     "jetstream",
     "measured",
     "memory",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -129,6 +130,43 @@ async def test_no_server_at_first_is_said() -> None:
     with pytest.raises(StoreUnavailable, match="could be reached"):
         await journal.prepare()
     assert asyncio.all_tasks() == before
+
+
+async def test_one_that_prepares_while_it_opens_leads_all_the_same(single: Cluster) -> None:
+    """Or what it had found before the fence would be taken for the end: its first append would be refused."""
+    name = fresh()
+    leader = await led(single, name, 5)
+    for turns in range(8):
+        newer = journal_on(single, name)
+        preparing = [asyncio.ensure_future(newer.prepare()) for _ in range(3)]
+        for _ in range(3 * turns):
+            await asyncio.sleep(0)
+        opening = asyncio.ensure_future(newer.open())
+        await asyncio.wait([*preparing, opening])
+        assert opening.exception() is None
+        for each in preparing:
+            each.exception()
+        await said(newer, 1)
+        await leader.aclose()
+        leader = newer
+    await leader.aclose()
+
+
+@pytest.mark.parametrize("stands", [True, False], ids=["stands still", "dead"])
+async def test_leaving_ends_in_time_without_a_server(tmp_path: Path, stands: bool) -> None:
+    before = asyncio.all_tasks()
+    async with own_cluster_at(tmp_path, 1) as cluster:
+        leader, follower = await led(cluster, fresh(), 3), Follower(journal_on(cluster, f"w{next(_numbers) - 1}"))
+        await follower.until(3)
+        cluster.signal(0, signal.SIGSTOP if stands else signal.SIGKILL)
+        with anyio.fail_after(8):
+            await follower.aclose()
+            await leader.aclose()
+        if stands:
+            cluster.signal(0, signal.SIGCONT)
+    if left := asyncio.all_tasks() - before:
+        await asyncio.wait(left, timeout=10)
+    assert not asyncio.all_tasks() - before
 
 
 # --- many -------------------------------------------------------------------------------------------------------------
@@ -350,6 +388,21 @@ async def test_a_place_that_is_truncated_while_it_is_read_is_gone_and_not_damage
     assert caught.value.first_seq == 8
     with pytest.raises(HistoryGone):
         await anext(aiter(other.follow(2)))
+    await other.aclose()
+    await leader.aclose()
+
+
+async def test_a_replay_before_which_another_program_truncates_is_gone_and_not_damaged(single: Cluster) -> None:
+    name = fresh()
+    leader = await led(single, name, 100)
+    other = journal_on(single, name)
+    await other.prepare()
+    replay = aiter(other.replay())
+    assert (await anext(replay)).seq == 0
+    await leader.truncate_before(99)
+    with pytest.raises(HistoryGone) as caught:
+        assert [event.seq async for event in replay] == []
+    assert caught.value.first_seq == 99
     await other.aclose()
     await leader.aclose()
 

@@ -134,8 +134,8 @@ async def test_the_contract_finds_a_journal_that_breaks_it(
         lambda: MemoryHistory(MemoryStore(), beat_seconds=float("nan")),
         lambda: MemoryHistory(MemoryStore(), beat_seconds="soon"),  # type: ignore[arg-type]
         lambda: MemorySharedJournal(MemoryStore()),  # type: ignore[arg-type]
-        lambda: MemorySharedJournal(Stranger()),
-        lambda: MemoryHistory(Stranger()),
+        lambda: MemorySharedJournal(Stranger()),  # type: ignore[arg-type]
+        lambda: MemoryHistory(Stranger()),  # type: ignore[arg-type]
     ],
     ids=range(8),
 )

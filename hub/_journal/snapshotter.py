@@ -29,16 +29,20 @@ class Snapshotter:
         self._interval_bytes_min = snapshot_bytes
         self._interval_bytes_max = journal_bytes_max // 4
 
-    async def restore(self, kept: Mapping[str, bytes], *, is_followed: bool = False) -> Snapshot | None:
+    async def restore(self, kept: Mapping[str, bytes]) -> Snapshot | None:
         """Bring the state to the newest snapshot, and return that; None if the whole journal has to be replayed.
 
-        For ``is_followed``, and what this raises, see :meth:`Snapshots.load`.
+        Raises what :meth:`Snapshots.load` raises.
         """
-        snapshot = await self.kept.load(kept, is_followed=is_followed)
+        snapshot = await self.kept.load(kept)
         if snapshot is not None:
-            self._state.restore(snapshot.entries)
-            self._pipeline.resume_at(snapshot.at)
+            self.take_up(snapshot)
         return snapshot
+
+    def take_up(self, snapshot: Snapshot) -> None:
+        """Bring the state, which is empty, to a snapshot."""
+        self._state.restore(snapshot.entries)
+        self._pipeline.resume_at(snapshot.at)
 
     def is_due(self) -> bool:
         """Return whether enough was journaled since the newest snapshot."""

@@ -14,6 +14,7 @@ from ..ports import Clock, Journal, ReservingStore
 from .archive import Archive
 from .history import Mark, replay_checked
 from .positions import Positions
+from .snapshots import Snapshot
 from .snapshotter import Snapshotter
 from .statistics import JournalStatistics
 from .store_journal import StoreJournal
@@ -100,16 +101,14 @@ class Upkeep:
         if event is not None:
             positions.end = Mark(event.seq, event.id)
 
-    async def restore_to_follow(self) -> Mark | None:
-        """Bring the state to the newest snapshot of a journal that another hub writes.
+    async def newest_snapshot(self) -> Snapshot | None:
+        """Return the newest snapshot of a journal that another hub writes; None without any.
 
-        Return the last event that is in it, by its ``seq`` alone where its ``id`` was not kept; None if the journal is
-        to be followed from its beginning. Raises as :meth:`restore` does.
+        Raises as :meth:`restore` does; also where the other one has replaced meanwhile what was being read.
         """
         kept = await self._journal.kept()
         self.archive.load(kept)
-        snapshot = await self.snapshotter.restore(kept, is_followed=True)
-        return None if snapshot is None or snapshot.seq == 0 else Mark(snapshot.seq - 1, snapshot.last_id or "")
+        return await self.snapshotter.kept.load(kept, is_followed=True)
 
     async def look_again(self) -> None:
         """Take up what the hub that leads has kept of the past since this was called last, or since the start."""

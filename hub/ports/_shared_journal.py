@@ -31,8 +31,9 @@ class SharedJournal(Journal, Protocol):
 
         From then on ``first_seq``, ``hub_id``, :meth:`~Journal.kept` and :meth:`~Journal.replay` are as after
         :meth:`~Journal.open`, and ``next_seq`` is the end of the events that are known to be committed: as of this
-        call, which may be made again. A journal that was never written is empty. ``open`` may follow on the same
-        object, and then takes possession; ``aclose`` ends it.
+        call, which may be made again. That knowledge may lag behind what is kept, as the pointer to a snapshot: follow
+        from there. A journal that was never written is empty. ``open`` may come after it on the same object, and then
+        takes possession; ``aclose`` ends it.
 
         Raises :class:`~hubwire.errors.StoreUnavailable`, :class:`~hubwire.errors.LogDamaged`, and
         :class:`~hubwire.errors.StoreError` if the journal is open.

@@ -35,6 +35,7 @@ _VERSION_MIN = (2, 12)
 _REQUEST_SECONDS = 2.0
 _PAUSE_SECONDS = 0.05
 _CLOSING_SECONDS = 2.0
+_CLOSINGS_MAX = 20
 TRANSIENT = (NoRespondersError, NoStreamResponseError, ServiceUnavailableError, TimeoutError, ConnectionError, OSError)
 _USER = re.compile(r"^([a-z]*://)?.*@", re.DOTALL)
 """Who connects, and the password: up to the last @, as a password may have what an address may not."""
@@ -253,10 +254,27 @@ def sent_as(message: Any) -> tuple[int, int]:
 
 
 async def _closed(connection: Any) -> None:
-    try:
-        await connection.close()
-    except (NatsError, OSError, AssertionError):  # the last: it was never connected
-        return
+    """Close a connection, also one that breaks meanwhile, or is being made anew: nats-py then leaves its tasks."""
+    for _ in range(_CLOSINGS_MAX):
+        try:
+            await connection.close()
+        except (NatsError, OSError, AssertionError):  # the last: it was never connected
+            pass
+        tasks = _tasks_of(connection)
+        for task in tasks:
+            task.cancel()
+        if tasks:  # before Python 3.12, what it waits with may swallow a cancellation
+            await asyncio.wait(tasks, timeout=_PAUSE_SECONDS)
+        if connection.is_closed and not _tasks_of(connection):
+            return
+
+
+def _tasks_of(connection: Any) -> list[asyncio.Task[Any]]:
+    """Return the tasks of a connection that go on."""
+    names = ("_reconnection_task", "_reading_task", "_flusher_task", "_ping_interval_task")
+    tasks = [getattr(connection, name, None) for name in names]
+    tasks += [getattr(each, "_wait_for_msgs_task", None) for each in getattr(connection, "_subs", {}).values()]
+    return [task for task in tasks if task is not None and not task.done()]
 
 
 def _abort(connection: Any) -> None:
@@ -264,6 +282,5 @@ def _abort(connection: Any) -> None:
     writer = getattr(getattr(connection, "_transport", None), "_io_writer", None)
     if writer is not None:
         writer.transport.abort()
-    for subscription in list(getattr(connection, "_subs", {}).values()):
-        if (task := getattr(subscription, "_wait_for_msgs_task", None)) is not None:
-            task.cancel()
+    for task in _tasks_of(connection):
+        task.cancel()

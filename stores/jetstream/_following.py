@@ -20,6 +20,8 @@ from ._words import Word
 __all__ = ("follow",)
 
 _ABSENT_SECONDS = 0.5
+_LEAVING_SECONDS = 0.5
+"""A reader in the memory of the servers that cannot be deleted in that time ends by itself."""
 _BATCH = 1024
 
 
@@ -42,8 +44,9 @@ async def follow(stream: Stream, subject: str, aside: str, shown: str, after: in
             elif is_alive:
                 yield ()
     finally:
-        with anyio.CancelScope(shield=True):
+        with anyio.move_on_after(_LEAVING_SECONDS, shield=True):
             await tail.aclose()
+        with anyio.CancelScope(shield=True):
             await stream.aclose()
 
 

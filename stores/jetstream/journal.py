@@ -110,6 +110,7 @@ class JetStreamJournal:
         self._aside = f"hw._committed.{name}"  # no name of a journal begins so
         self._telling: Telling | None = None
         self._beating: asyncio.Task[None] | None = None
+        self._opening = asyncio.Lock()
         self._writing = asyncio.Lock()
         self._under_way: asyncio.Task[Any] | None = None
         self._phase = _Phase.CLOSED
@@ -141,6 +142,10 @@ class JetStreamJournal:
     # -- opening and closing --
 
     async def prepare(self) -> None:
+        async with self._opening:
+            await self._prepare()
+
+    async def _prepare(self) -> None:
         self._check_unopened()
         if self._phase is _Phase.CLOSED:
             await self._stream.connect()
@@ -156,6 +161,11 @@ class JetStreamJournal:
             raise
 
     async def open(self) -> None:
+        self._check_unopened()
+        async with self._opening:  # what one that prepares finds would be taken for the end, after the fence
+            await self._open()
+
+    async def _open(self) -> None:
         self._check_unopened()
         self._writing, self._under_way = asyncio.Lock(), None  # those of another event loop cannot be waited for
         self._phase = _Phase.OPEN  # from here on another one that tries finds it so
