@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -26,7 +27,7 @@ from hubwire.errors import (
 )
 from hubwire.stores import MemoryStore
 from hubwire.testing import LocalLink, MemoryHistory, MemorySharedJournal, history
-from support import files_of, store_of, until
+from support import files_of, store_of, until, until_idle
 from support.followers import Replica
 
 
@@ -615,3 +616,70 @@ async def test_a_crash_leaves_a_command_with_what_came_of_it_or_neither() -> Non
                 assert [number for number in range(4) if followers.find(session.follower_id, number)] == done
             found.add(tuple(done))
     assert found == {tuple(range(count)) for count in range(5)}
+
+
+async def test_a_command_returns_when_this_hub_has_seen_what_it_led_to() -> None:
+    link = LocalLink()
+    leader = Hub()
+    leader.connect(link)
+    async with leader:
+        replica = Replica(leader, link)
+        async with replica as follower:
+            ann = await follower.agents.register("ann")
+            replica.gate.clear()
+            seen: list[str] = []
+
+            async def call() -> None:
+                await ann.set_skill("new")
+                seen.append(ann.skill)
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(call)
+                await until(lambda: leader.agents.named("ann").skill == "new")
+                await until_idle()
+                assert not seen
+                replica.gate.set()
+            assert seen == ["new"]
+
+
+class HostileLink:
+    """Raises whatever it is asked, or hangs."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+        self.asked = 0
+
+    @property
+    def bytes_max(self) -> int:
+        raise SystemExit(3)
+
+    async def request(self, body: bytes, seconds: float) -> bytes:
+        del body, seconds
+        self.asked += 1
+        if self.error is None:
+            await anyio.sleep_forever()
+            raise AssertionError
+        raise self.error
+
+    def serve(self, handler: Any) -> Any:
+        raise KeyError(handler)
+
+    async def aclose(self) -> Any:
+        raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("number", range(4))
+async def test_a_link_that_fails_harms_no_hub(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hubwire._forwarding.route._WAIT_SECONDS", 0.02)
+    monkeypatch.setattr("hubwire._forwarding.route._GRACE_SECONDS", 0.02)
+    link: Any = HostileLink([RuntimeError("no"), SystemExit(1), asyncio.CancelledError(), None][number])
+    leader = Hub()
+    leader.connect(link)
+    async with leader:
+        replica = Replica(leader, link)
+        replica.connection._faces.route._silent_seconds_max = 0.1
+        async with replica as follower:
+            with pytest.raises(ForwardingFailed, match="no hub has answered"):
+                await follower.agents.register("ann")
+        assert link.asked > 1
+        await leader.agents.register("bob")

@@ -392,6 +392,21 @@ async def test_a_place_that_is_truncated_while_it_is_read_is_gone_and_not_damage
     await leader.aclose()
 
 
+async def test_a_replay_before_which_another_program_truncates_is_gone_and_not_damaged(single: Cluster) -> None:
+    name = fresh()
+    leader = await led(single, name, 100)
+    other = journal_on(single, name)
+    await other.prepare()
+    replay = aiter(other.replay())
+    assert (await anext(replay)).seq == 0
+    await leader.truncate_before(99)
+    with pytest.raises(HistoryGone) as caught:
+        assert [event.seq async for event in replay] == []
+    assert caught.value.first_seq == 99
+    await other.aclose()
+    await leader.aclose()
+
+
 @pytest.mark.parametrize("beside", ["kept", "snapshots"])
 async def test_an_emptied_stream_is_no_new_journal(single: Cluster, beside: str) -> None:
     """Or the hub would begin again with event 0, and its snapshots and listeners be of another history."""

@@ -13,7 +13,8 @@ import pytest
 
 from hubwire import Hub
 from hubwire.errors import ConfigurationError, EventTooLarge, ForwardingFailed
-from hubwire.stores.jetstream import JetStreamLink
+from hubwire.stores import MemoryStore
+from hubwire.stores.jetstream import JetStreamJournal, JetStreamLink
 from hubwire.testing import history
 from support import until
 from support.followers import Replica
@@ -77,6 +78,30 @@ async def test_a_server_that_dies_costs_a_reconnection_and_no_command_twice(tmp_
             await anyio.to_thread.run_sync(cluster.start, 0)
         skills = [event.skill for event in await all_of(leader) if event.kind == "agent.skill_set"]
         assert skills == [str(number) for number in range(300)]
+
+
+async def test_a_hub_that_follows_on_the_servers_gives_commands_and_takes_the_lead(server: Cluster) -> None:
+    name, store = f"l{next(_numbers)}", MemoryStore()
+
+    def hub() -> Hub:
+        made = Hub(journal=JetStreamJournal(server.url, name, store=store, single_server=True))
+        made.connect(JetStreamLink(server.url, name))
+        return made
+
+    leader, follower = hub(), hub()
+    await leader.start()
+    await follower.follow()
+    try:
+        ann = await follower.agents.register("ann")
+        assert leader.agents.named("ann") == ann
+        await leader.abort()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ann.set_skill, "given while no hub leads")
+            await follower.lead()
+        assert ann.skill == "given while no hub leads"
+        assert [event.kind for event in await all_of(follower)].count("agent.skill_set") == 1
+    finally:
+        await follower.aclose()
 
 
 async def test_no_hub_that_serves_and_no_server_are_clear_errors(server: Cluster) -> None:

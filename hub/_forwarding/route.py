@@ -12,7 +12,7 @@ import anyio
 import attrs
 
 from .._commands import Core
-from .._foreign.guards import class_name
+from .._foreign.guards import class_name, guarded, text_of
 from .._parts import Parts
 from ..approvals import Approval
 from ..context import current
@@ -25,7 +25,7 @@ from .failures import decode_failure
 from .objects import Objects
 from .sessions import Session, Sessions
 from .values import Unreadable, decode, encode
-from .wire import VERSION, Reply, read, read_part, write
+from .wire import VERSION, Reply, bytes_max_of, read, read_part, write
 
 __all__ = ("Route",)
 
@@ -39,8 +39,10 @@ _WAIT_SECONDS = 2.0
 
 _GRACE_SECONDS = 1.0
 _PAUSE_SECONDS = 0.05
+_MARGIN_BYTES = 1024
+"""What is in a request besides the call."""
 _LEAVING_SECONDS_MAX = 1.0
-_CLOSING_SECONDS_MAX = 4.0
+_CLOSING_SECONDS_MAX = 2.5
 
 
 @attrs.define(eq=False, repr=False)
@@ -129,13 +131,14 @@ class Route:
         if place:
             call["around"] = place
         content = write(call)
-        if len(content) + 1024 > self._link.bytes_max:
+        most = bytes_max_of(self._link) - _MARGIN_BYTES
+        if len(content) > most:
             raise EventTooLarge(
-                f"{name} has {len(content)} bytes of arguments, more than the {self._link.bytes_max - 1024} that"
+                f"{name} has {len(content)} bytes of arguments, more than the {most} that"
                 " commands of a hub that follows may have; store the payload elsewhere, and pass a reference",
                 kind="",
                 size_bytes=len(content),
-                limit_bytes=self._link.bytes_max - 1024,
+                limit_bytes=most,
             )
         return content
 
@@ -158,11 +161,11 @@ class Route:
         while True:
             body = write(self._request(session, number, "call"))[:-1] + b',"call":' + content + b"}"
             try:
-                answer = await self._link.request(body, _WAIT_SECONDS + _GRACE_SECONDS)
+                answer = await self._asked(body, _WAIT_SECONDS + _GRACE_SECONDS)
             except ConnectionRefusedError:
                 why = why or "none takes commands"
-            except (TimeoutError, OSError) as error:
-                was_sent, why = True, f"{type(error).__name__}: {error}"
+            except Exception as error:  # noqa: BLE001 - whatever a link raises, it may have sent it
+                was_sent, why = True, text_of(error)
             else:
                 reply = self._read(name, answer)
                 if reply.what in ("done", "failed", "pending"):
@@ -184,6 +187,11 @@ class Route:
             await anyio.sleep(_PAUSE_SECONDS)
             if self._parts.pipeline.ring.committed.ended:
                 raise self._parts.core.end_error(f"the hub was closed while it waited for the answer to {name}")
+
+    async def _asked(self, body: bytes, seconds: float) -> bytes:
+        """Ask by the link, which is code of others, and may not keep to the time."""
+        with anyio.fail_after(seconds + _GRACE_SECONDS):
+            return await guarded(self._link.request, body, seconds)
 
     def _read(self, name: str, answer: bytes) -> Reply:
         try:
@@ -266,9 +274,9 @@ class Route:
 
     async def _told(self, body: bytes) -> None:
         try:
-            await self._link.request(body, _LEAVING_SECONDS_MAX)
-        except (TimeoutError, OSError) as error:
-            _log.detail("the hub that leads was not told of a call that was given up", reason=str(error))
+            await self._asked(body, _LEAVING_SECONDS_MAX)
+        except Exception as error:  # noqa: BLE001 - it is forgotten there in an hour
+            _log.detail("the hub that leads was not told of a call that was given up", reason=text_of(error))
 
     def end(self) -> None:
         """The hub is closed or has failed: its sessions are over, and the link is not needed any more."""
@@ -280,11 +288,16 @@ class Route:
         self._keep(start_later(self._left(requests), name="hubwire leaving the hub that leads"))
 
     async def _left(self, requests: Sequence[dict[str, Any]]) -> None:
-        for request in requests:
-            await self._told(write(request))
-        await self._link.aclose()
+        with anyio.move_on_after(_LEAVING_SECONDS_MAX):
+            for request in requests:
+                await self._told(write(request))
+        try:
+            with anyio.fail_after(_CLOSING_SECONDS_MAX):
+                await guarded(self._link.aclose)
+        except Exception as error:  # noqa: BLE001 - nothing is lost by it
+            _log.problem("a link was not given up", error)
 
     async def aclose(self) -> None:
         """Return when nothing is under way, of a hub that has ended; in time, whatever the link does."""
         if self._telling:
-            await asyncio.wait(set(self._telling), timeout=_CLOSING_SECONDS_MAX)
+            await asyncio.wait(set(self._telling), timeout=_LEAVING_SECONDS_MAX + _CLOSING_SECONDS_MAX)

@@ -31,7 +31,7 @@ from .objects import Objects
 from .results import at
 from .table import COMMANDS
 from .values import Unreadable, decode, encode
-from .wire import VERSION, Request, read, read_part, write
+from .wire import VERSION, Request, bytes_max_of, read, read_part, write
 
 __all__ = ("Serving",)
 
@@ -305,7 +305,7 @@ class Serving:
         content = write(value)
         about = {"v": VERSION, "what": what, "seq": seq, "why": why, **self._self}
         body = write(about)[:-1] + b',"value":' + content + b"}"
-        if len(body) <= self._link.bytes_max:
+        if len(body) <= bytes_max_of(self._link):
             return body
         why = f"the command was carried out, and its answer of {len(body)} bytes is more than the link carries"
         return write({**about, "what": "refused", "why": why})

@@ -7,13 +7,18 @@ from typing import Any, TypeVar
 import attrs
 import msgspec
 
+from .._foreign.guards import guarded_call
+from ..ports import CommandLink
 from .values import Unreadable
 
-__all__ = ("VERSION", "Reply", "Request", "read", "read_part", "write")
+__all__ = ("VERSION", "Reply", "Request", "bytes_max_of", "read", "read_part", "write")
 
 T = TypeVar("T")
 
 VERSION = 1
+
+_BYTES_MAX = 1024 * 1024
+_BYTES_LEAST = 4096
 
 _NOTHING = msgspec.Raw(b"null")
 
@@ -81,3 +86,12 @@ def read_part(body: bytes | msgspec.Raw) -> Any:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Unreadable(f"it is no JSON: {error}") from error
+
+
+def bytes_max_of(link: CommandLink) -> int:
+    """Return how long a message over a link may be; where it does not say so, what transports mostly carry."""
+    try:
+        most = guarded_call(getattr, link, "bytes_max", None)
+    except Exception:  # noqa: BLE001 - the link is code of others
+        return _BYTES_MAX
+    return most if type(most) is int and most >= _BYTES_LEAST else _BYTES_MAX

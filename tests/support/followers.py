@@ -120,8 +120,10 @@ class ForwardedHub:
 
 
 _COUNTS = "it counts events, and each command of a follower has one more"
+_ENDS = "the command ends with the hub that leads, and is sent again until another one does"
 
 _OF_ONE_HUB = {
+    "test_a_failing_timer_stops_the_hub": _ENDS,
     "test_leaving_thousands_of_channels_ends": _COUNTS,
     "test_a_wide_close_is_split": _COUNTS,
     "test_thousands_get_it_in_one_event": _COUNTS,
