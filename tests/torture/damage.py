@@ -100,7 +100,7 @@ async def _leave_open(root: Path, say: Say) -> None:
             await OPERATIONS[name](worker)
         head = worker.audit.head
         assert head is not None
-        while not _is_marked(root, head.records):  # as it is when a log is idle
+        while not _is_marked(root, head.records):  # noqa: ASYNC110 - the log marks its end when it is idle
             await asyncio.sleep(0.01)
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(root, copy)
