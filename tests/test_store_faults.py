@@ -253,6 +253,26 @@ await attempt(store.append("/sick", "y"))
     assert answers[1][0] == "PathPoisoned"
 
 
+def test_an_append_that_cannot_be_unlocked_is_there_and_holds_up_none(
+    root: Path, tmp_path: Path, strace: list[str]
+) -> None:
+    """To close the file unlocks it, too."""
+    injection = ["-e", "trace=flock", "-P", str(root / "a"), "-e", "inject=flock:error=EIO:when=2"]
+    answers = run(
+        """
+await attempt(store.append("/a", "x"))
+await attempt(FileStore(sys.argv[1]).append("/a", "y"))
+await attempt(store.append("/a", "z"))
+""",
+        root,
+        *strace,
+        *injection,
+    )
+    assert answers == [0, 1, 2]
+    assert (root / "a").read_text() == "xyz"
+    assert "INJECTED" in (tmp_path / "trace").read_text()
+
+
 @pytest.mark.parametrize("error", ["EMFILE", "EACCES", "EROFS"])
 def test_a_file_that_cannot_be_opened_poisons_nothing(root: Path, strace: list[str], error: str) -> None:
     code = 'await attempt(store.append("/log", "x"))\n' * 2

@@ -37,6 +37,7 @@ def _of(*harnesses: str) -> Callable[[Bug], Bug]:
 
 
 def _put(owner: Any, name: str, value: Any) -> None:
+    assert hasattr(owner, name), name
     setattr(owner, name, value)
 
 
@@ -170,10 +171,10 @@ def erases_before_it_says_so() -> None:
 
 @_of("calls", "power")
 def forgets_what_it_was_erasing() -> None:
-    async def since(_: object) -> None:
+    async def left(_: object) -> None:
         return None
 
-    _put(_erasing.Eraser, "_since", since)
+    _put(_erasing.Eraser, "_left", left)
 
 
 @_of("kills")

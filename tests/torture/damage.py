@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import itertools
+import json
 import re
 import shutil
 from collections.abc import Iterable, Iterator
@@ -97,11 +98,20 @@ async def _leave_open(root: Path, say: Say) -> None:
     async with opened(root, "1", say, has_hub=False) as worker:
         for name in ("append_long", "append", "append_many", "append"):
             await OPERATIONS[name](worker)
-        await asyncio.sleep(0.5)  # until the end is marked, as it is when a log is idle
+        head = worker.audit.head
+        assert head is not None
+        while not _is_marked(root, head.records):  # noqa: ASYNC110 - the log marks its end when it is idle
+            await asyncio.sleep(0.01)
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(root, copy)
     shutil.rmtree(root)
     copy.rename(root)
+
+
+def _is_marked(root: Path, records: int) -> bool:
+    """Return whether the marker of the audit log vouches for so many records."""
+    marker = root / "audit" / "clean"
+    return marker.exists() and json.loads(marker.read_bytes())["records"] == records
 
 
 def _kinds(image: Image) -> Iterator[tuple[str, str, range]]:

@@ -72,7 +72,7 @@ def _plans(order: Order) -> list[tuple[str, int]]:
     """Return what is recorded: each script, and each with a sync that fails, so many-eth of all."""
     plans = [(script, fails_at) for script in SCRIPTS for fails_at in (0, *range(2, 40, 3))]
     plans = [plan for plan in plans if re.search(order.like, _named(*plan))]
-    return plans if not 0 < order.rounds < _ALL_FROM else [plan for plan in plans if plan[1] in (0, 2, 17)]
+    return plans if not 0 < order.rounds < _ALL_FROM else [plan for plan in plans if plan[1] in (0, 17)]
 
 
 def run(folder: Path, order: Order) -> Report:
