@@ -6,10 +6,11 @@ import asyncio
 import sys
 from typing import Any
 
+import anyio
 import pytest
 
 from hubwire import codec
-from hubwire.errors import EventTooLarge, StoreFull
+from hubwire.errors import EventTooLarge, StoreError, StoreFull
 from hubwire.listeners import AuditLog
 from hubwire.listeners.audit import Outcome
 from hubwire.log import Log, LogReader
@@ -174,6 +175,38 @@ async def test_no_more_than_a_group_is_redacted_at_once(monkeypatch: pytest.Monk
     assert SECRET not in str(made)
 
 
+async def test_a_full_group_is_redacted_while_others_still_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("re2")
+    store, lines = Spy(), list[bytes]()
+    log = await opened(store)
+    real = Quick.suspects
+
+    def watched(quick: Quick, given: list[bytes]) -> list[int]:
+        lines.extend(given)
+        return real(quick, given)
+
+    monkeypatch.setattr(Quick, "suspects", watched)
+    store.close_gate()
+    calls = [asyncio.ensure_future(log.append({"n": n, "text": "x" * 1500})) for n in range(200)]
+    await asyncio.sleep(0)
+    assert 150 < len(lines) < 200
+    store.gate.set()
+    await asyncio.gather(*calls)
+    assert len(lines) == 200
+    assert [each["n"] for each in await found(log)] == list(range(200))
+
+
+async def test_a_redactor_of_ones_own_class_is_asked_for_each() -> None:
+    class Own(Redactor):
+        def redact_line(self, line: bytes) -> bytes:
+            return super().redact_line(line.replace(b"plain", b"PLAIN"))
+
+    log = await opened(MemoryStore(), redactor=Own())
+    await together(log, *({"n": n, "text": "plain"} for n in range(20)))
+    await log.append_many([{"n": n, "text": "plain"} for n in range(20, 30)])
+    assert [each["text"] for each in await found(log)] == ["PLAIN"] * 30
+
+
 async def test_records_of_the_log_itself_and_batches_are_redacted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only those that wait together are redacted when they are written."""
     pytest.importorskip("re2")
@@ -313,6 +346,29 @@ async def test_single_records_keep_their_place_among_other_calls() -> None:
     assert store.count("append", "/log/log") == 1  # while the log was opened, all of them came
 
 
+def test_what_a_closed_loop_has_left_takes_no_record_of_another() -> None:
+    store = Spy()
+    log = log_on(store)
+    loop = asyncio.new_event_loop()
+
+    async def lost() -> list[asyncio.Future[int]]:
+        await log.append((body(0),))
+        store.close_gate()
+        return [log.append_one(body(n), loop) for n in range(1, 4)]
+
+    left = loop.run_until_complete(lost())
+    loop.close()
+
+    async def another() -> None:
+        store.gate = anyio.Event()
+        store.gate.set()
+        with pytest.raises(StoreError, match="the loop ended while /log was being written"):
+            await asyncio.wait_for(one(log, 4), 20)
+
+    asyncio.run(another())
+    assert not any(each.done() for each in left)
+
+
 async def test_a_loop_that_ended_leaves_no_group_behind() -> None:
     store = Spy()
     log = log_on(store)
@@ -329,5 +385,5 @@ async def test_a_loop_that_ended_leaves_no_group_behind() -> None:
 
     await asyncio.to_thread(run)
     store.gate.set()
-    with pytest.raises(Exception, match="the loop ended while /log was being written"):
+    with pytest.raises(StoreError, match="the loop ended while /log was being written"):
         await one(log, 4)
