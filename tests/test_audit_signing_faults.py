@@ -13,7 +13,17 @@ from anyio import to_thread
 
 from hubwire.errors import ConfigurationError, Fenced, HubError, SigningFailed, StoreFull
 from hubwire.listeners.audit import AuditLog, Outcome, Verification, examine
-from hubwire.proof import Checkpoint, KeySigner, Note, NoteSignature, SigningRequest, Tree, TreeHashes, leaf_hash
+from hubwire.proof import (
+    Checkpoint,
+    KeySigner,
+    Note,
+    NoteSignature,
+    SigningRequest,
+    Tree,
+    TreeHashes,
+    WitnessKey,
+    leaf_hash,
+)
 from hubwire.stores import FileStore, MemoryStore
 from hubwire.testing import ManualClock
 from support import until
@@ -95,6 +105,24 @@ async def test_a_writer_that_lost_its_log_signs_nothing_more(key: KeySigner) -> 
     assert await store.read(NEWEST) == note
     await newer.aclose()
     assert failing(await examine(store, vkey=key.vkey)) == []
+
+
+async def test_what_a_witness_answers_too_late_is_not_written_into_the_log_of_another(key: KeySigner) -> None:
+    """Its newest checkpoint, and what is witnessed, are those of the writer that has the log now."""
+    store, witness = NoHold(), WitnessKey.new("witness.example.org")
+    older = AuditLog(store, signer=key, checkpoint_seconds=600.0)
+    await older.append({"kind": "work.done", "number": 1})
+    note = await older.checkpoint()
+    newer = AuditLog(store, signer=key, checkpoint_seconds=600.0)
+    await newer.append({"kind": "work.done", "number": 2})
+    await newer.checkpoint()
+    before = await files_of(store)
+    signing = older._signature.signing
+    assert signing is not None
+    with pytest.raises(Fenced):
+        await signing.cosigned(note, [witness.cosign(note.text, 1_700_000_000)], is_enough=True)
+    assert await files_of(store) == before
+    await newer.aclose()
 
 
 class Odd:

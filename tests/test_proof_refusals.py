@@ -6,8 +6,10 @@ import asyncio
 import math
 import os
 import socket
+import stat
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -301,8 +303,12 @@ async def test_a_signer_takes_no_place_that_is_taken(state: SignedState, tmp_pat
         left.bind(str(place))
     async with anyio.create_task_group() as tasks:
         await tasks.start(SigningServer(LOG, state).serve, str(place))
+        assert stat.S_IMODE((await anyio.Path(place).stat()).st_mode) == 0o600
         with pytest.raises(ConfigurationError, match="another process listens"):
             await SigningServer(LOG, state).serve(str(place))
+        shared = tmp_path / "shared"
+        await tasks.start(partial(SigningServer(LOG, state).serve, str(shared), group=os.getgid()))
+        assert stat.S_IMODE((await anyio.Path(shared).stat()).st_mode) == 0o660
         tasks.cancel_scope.cancel()
 
 
