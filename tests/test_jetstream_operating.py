@@ -12,7 +12,7 @@ import pytest
 from hubwire import GenericEvent, Hub
 from hubwire.errors import StoreError
 from hubwire.stores import MemoryStore
-from hubwire.stores.jetstream import JetStreamJournal
+from hubwire.stores.jetstream import JetStreamJournal, JetStreamLink
 from support.nats import Cluster, has_nats, own_cluster_at
 
 pytestmark = [
@@ -67,11 +67,38 @@ async def test_a_user_needs_no_more_than_the_page_says(tmp_path: Path) -> None:
         async with Hub(journal=journal("acme")) as hub:
             await hub.agents.register("coder")
         again = journal("acme")
-        async with Hub(journal=again) as hub:
-            assert [agent.name for agent in hub.agents.list()] == ["coder"]
+        leader, follower = Hub(journal=again), Hub(journal=journal("acme"))
+        for each in (leader, follower):
+            each.connect(JetStreamLink(cluster.url, "acme", options=known))
+        async with leader:
+            assert [agent.name for agent in leader.agents.list()] == ["coder"]
+            await follower.follow()
+            await follower.agents.register("tester")
+            assert [agent.name for agent in follower.agents.list()] == ["coder", "tester"]
+            await follower.aclose()
             lease = again.lease()
             assert await lease.read() is None
             assert await lease.write("me", 0)
             await lease.aclose()  # type: ignore[attr-defined]
-        with pytest.raises(StoreError):
+        with pytest.raises(StoreError, match=r"cannot be used by this user: .*\$js\.api\.stream\.info\.hw_other"):
             await journal("other").open()
+
+
+async def test_what_a_user_may_not_ask_is_an_error_and_no_wait(tmp_path: Path) -> None:
+    """Servers answer nothing to that: the time for answers does not have to run out."""
+    for missing in ('"$JS.API.CONSUMER.MSG.NEXT.HW_acme.>"', '"$JS.API.STREAM.MSG.GET.HW_acme"', '"hw.acme.>"'):
+        accounts = ACCOUNTS.replace("$ACME_PASSWORD", "secret-a").replace(missing, '"nothing"')
+        async with own_cluster_at(tmp_path / str(len(missing)), 1, beside=accounts) as cluster:
+            known = {"user": "acme", "password": "secret-a"}
+
+            async def live(url: str = cluster.url, known: dict[str, str] = known) -> None:
+                store = MemoryStore()
+                for _ in range(2):
+                    journal = JetStreamJournal(
+                        url, "acme", store=store, single_server=True, wait_seconds=500.0, options=known
+                    )
+                    async with Hub(journal=journal) as hub:
+                        await hub.agents.register(f"agent-{len(hub.agents.list())}")
+
+            with pytest.raises(StoreError, match="cannot be used by this user"):
+                await live()

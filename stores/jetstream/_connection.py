@@ -37,7 +37,10 @@ _PAUSE_SECONDS = 0.05
 _CLOSING_SECONDS = 2.0
 _CLOSINGS_MAX = 20
 TRANSIENT = (NoRespondersError, NoStreamResponseError, ServiceUnavailableError, TimeoutError, ConnectionError, OSError)
-_USER = re.compile(r"^([a-z]*://)?.*@", re.DOTALL)
+_DENIED = "permissions violation"
+_ASIDE = '"hw._committed.'
+"""What is said beside a stream waits for no answer."""
+USER = re.compile(r"^([a-z]*://)?.*@", re.DOTALL)
 """Who connects, and the password: up to the last @, as a password may have what an address may not."""
 _MARGIN_BYTES = 4096
 """What headers may take of a message."""
@@ -56,13 +59,15 @@ class Connection:
         self._broken: asyncio.Future[None] | None = None
         """Done when the connection breaks: what was asked on it is not answered any more."""
         self._error: Exception | None = None
+        self._denied: asyncio.Future[str] | None = None
+        """Done when the server has told that this user may not ask what is asked; None before the first question."""
         self._is_in_doubt = False
         """Whether another stream of that name may be there now, as on a server whose disk was lost."""
         self.content_max = 0
         """So many bytes a message may have."""
 
     def __str__(self) -> str:
-        shown = ",".join(_USER.sub(r"\1…@", each) for each in self.servers)
+        shown = ",".join(USER.sub(r"\1…@", each) for each in self.servers)
         return f"the stream {self.name} at {shown}"
 
     # -- connecting --
@@ -79,7 +84,7 @@ class Connection:
 
     async def connect(self) -> None:
         """Connect to servers of which one can be used."""
-        self._broken = self._error = None
+        self._broken = self._error = self._denied = None
         self._connection = Client()
         try:
             await self._connect()
@@ -130,6 +135,10 @@ class Connection:
     async def _failed(self, error: Exception) -> None:
         """Keep an error of the connection: that nothing could be reached says less."""
         self._error = error
+        words = str(error)
+        is_asked = "$js." in words or '"hw.' in words.replace(_ASIDE, "")
+        if _DENIED in words and is_asked and self._denied is not None and not self._denied.done():
+            self._denied.set_result(words)
 
     async def _disconnected(self) -> None:
         self._is_in_doubt = True
@@ -138,16 +147,28 @@ class Connection:
             broken.set_result(None)
 
     async def _answer(self, question: Coroutine[Any, Any, T]) -> T:
-        """Ask; raise :class:`ConnectionError` at once when the connection breaks: nats-py would go on to wait."""
+        """Ask; raise :class:`ConnectionError` at once when the connection breaks: nats-py would go on to wait.
+
+        What the user of the connection may not ask has no answer either: then raise
+        :class:`~hubwire.errors.StoreError`.
+        """
+        loop = asyncio.get_running_loop()
         if self._broken is None:
-            self._broken = asyncio.get_running_loop().create_future()
-        asking = start_later(question, name=f"hubwire {self.name}")
+            self._broken = loop.create_future()
+        if self._denied is None or self._denied.done():
+            self._denied = loop.create_future()
+        asking, denied = start_later(question, name=f"hubwire {self.name}"), self._denied
         try:
-            waited: set[asyncio.Future[Any]] = {asking, self._broken}
+            waited: set[asyncio.Future[Any]] = {asking, self._broken, denied}
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            if not asking.done():
-                raise ConnectionError("the connection broke before there was an answer")
-            return asking.result()
+            if asking.done():
+                return asking.result()
+            if denied.done():
+                raise StoreError(
+                    f"{self} cannot be used by this user: {denied.result()}. Give it the permissions that a journal"
+                    " needs, which the guide 'Operate NATS for a journal' lists"
+                )
+            raise ConnectionError("the connection broke before there was an answer")
         finally:
             asking.cancel()
 
@@ -171,12 +192,12 @@ class Connection:
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        closing = start_later(_closed(connection), name=f"hubwire {self.name}")
+        closing = start_later(closed(connection), name=f"hubwire {self.name}")
         try:
             await asyncio.wait([closing], timeout=_CLOSING_SECONDS)
         finally:
             if not closing.done():
-                _abort(connection)
+                abort(connection)
                 closing.cancel()
 
     # -- what is not stored --
@@ -253,7 +274,7 @@ def sent_as(message: Any) -> tuple[int, int]:
         return 0, 0
 
 
-async def _closed(connection: Any) -> None:
+async def closed(connection: Any) -> None:
     """Close a connection, also one that breaks meanwhile, or is being made anew: nats-py then leaves its tasks."""
     for _ in range(_CLOSINGS_MAX):
         try:
@@ -277,7 +298,7 @@ def _tasks_of(connection: Any) -> list[asyncio.Task[Any]]:
     return [task for task in tasks if task is not None and not task.done()]
 
 
-def _abort(connection: Any) -> None:
+def abort(connection: Any) -> None:
     """Give up a connection whose other end takes nothing: nats-py would wait until that has taken all."""
     writer = getattr(getattr(connection, "_transport", None), "_io_writer", None)
     if writer is not None:

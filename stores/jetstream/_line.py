@@ -10,7 +10,7 @@ from typing import Any
 from hubwire.errors import ConfigurationError
 from hubwire.waking import start_later
 
-from ._connection import _USER, _abort, _closed
+from ._connection import USER, abort, closed
 
 try:
     from nats.aio.client import Client
@@ -55,7 +55,7 @@ class Line:
         """Done when the connection breaks: what was asked on it is not answered any more."""
 
     def __str__(self) -> str:
-        shown = ",".join(_USER.sub(r"\1…@", each) for each in self._servers)
+        shown = ",".join(USER.sub(r"\1…@", each) for each in self._servers)
         return f"{self._subject} at {shown}"
 
     async def connected(self) -> None:
@@ -165,10 +165,10 @@ async def _failed(error: Exception) -> None:
 
 
 async def _given_up(connection: Any) -> None:
-    closing = start_later(_closed(connection), name="hubwire closing a connection")
+    closing = start_later(closed(connection), name="hubwire closing a connection")
     try:
         await asyncio.wait([closing], timeout=_CLOSING_SECONDS)
     finally:
         if not closing.done():
-            _abort(connection)
+            abort(connection)
             closing.cancel()

@@ -279,7 +279,7 @@ class Stream(Connection):
             try:
                 while place <= end:
                     try:
-                        messages = await pull.fetch(_PULL_MESSAGES, timeout=_SILENT_SECONDS)
+                        messages = await self._answer(pull.fetch(_PULL_MESSAGES, timeout=_SILENT_SECONDS))
                     except (*TRANSIENT, NatsError):
                         if (await self.at_or_after(place, subject)) is None:
                             return
