@@ -17,11 +17,12 @@ from hubwire.ports import KnowledgeStore
 
 from . import _arguments
 from ._contents import Contents, policy_of
-from ._erasing import Eraser, Targets, records_in, whole_fields
+from ._erasing import Eraser, records_in, whole_fields
 from ._holds import read_keeping
 from ._lending import Place
 from ._provable import Signature
 from ._redaction import Redaction
+from ._targets import Targets
 
 if TYPE_CHECKING:
     from hubwire.query import Selection, Texts

@@ -13,7 +13,7 @@ file is only a hint where to look: what is erased is what the log says.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence, Set as AbstractSet
+from collections.abc import AsyncIterator, Sequence, Set as AbstractSet
 from contextlib import suppress
 from os import urandom
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ import anyio
 import attrs
 
 from hubwire import codec
-from hubwire.erasable import COMMITTED, ERASED, Commitment, Page, commitments_of, contents_in, is_page, read_page
+from hubwire.erasable import COMMITTED, Commitment, Page, commitments_of, is_page, read_page
 from hubwire.errors import HubError, InvalidRecord, LogDamaged, StoreFull
 from hubwire.log import Log, LogReader, Record
 from hubwire.ports import KnowledgeStore
@@ -30,17 +30,17 @@ from hubwire.waking import Slices
 
 from ._beginning import read_marked
 from ._contents import Contents
-from ._erasures import Authority, Erasure, Reason, erasures_of
+from ._erasures import Authority, Erasure, erasures_of
 from ._fields import ERASED_KIND
 from ._one_by_one import OneByOne
 from ._pages import Pages
+from ._targets import Targets, groups_of
 from .blobs import restore
 from .stand_ins import refuse_copy
 
 __all__ = (
     "Done",
     "Eraser",
-    "Targets",
     "erasures_in",
     "gone_in",
     "leave_unsaid",
@@ -51,8 +51,6 @@ __all__ = (
 
 _KIND = b'"kind":"record.erased"'
 _VERSION = 1
-_RANGES_MAX = 1500
-"""In one record: a range has 44 bytes at most, and a line 65,535."""
 _SLICE_SECONDS = 0.002
 _REASONS_MAX = 4
 _PAGES_MAX = 8
@@ -67,75 +65,6 @@ class Done(NamedTuple):
     size_bytes: int
     said_again: int
     """How many contents were gone already, and no record said so any more."""
-
-
-class Targets:
-    """The contents that are to be erased: of which records, on which pages."""
-
-    def __init__(self) -> None:
-        self.found: list[tuple[int, Commitment]] = []
-        self.said: list[tuple[int, Commitment]] = []
-        """Those that are gone, and were erased as their pages say."""
-        self.reasons: dict[str, Reason] = {}
-        """What the pages say of these, by their digests."""
-
-    def add(self, index: int, commitments: Iterable[Commitment], fields: frozenset[str] | None) -> None:
-        """Take those contents of a record that are in these fields; None: all."""
-        self.found += [(index, each) for each in commitments if fields is None or each.field in fields]
-
-    async def part(self, store: KnowledgeStore, path: str) -> None:
-        """Leave out those that are not there, and no page says why: an erasure is no excuse for what is missing."""
-        there = {page: await contents_in(store, path, page) for page in {each.page for _, each in self.found}}
-        absent = [(index, each) for index, each in self.found if each.digest not in there[each.page]]
-        self.found = [(index, each) for index, each in self.found if each.digest in there[each.page]]
-        pages = {page: await read_page(store, path, page) or Page() for page in {each.page for _, each in absent}}
-        for index, each in absent:
-            self.note_gone(index, each, pages[each.page])
-
-    def note_gone(self, index: int, commitment: Commitment, page: Page, since: int = -1) -> None:
-        """Take one of which its page says that a record from ``since`` on has erased it."""
-        if page.gone.get(commitment.digest, ("",))[0] == ERASED:
-            reason = Reason.of(page.why(commitment.digest))
-            if reason.record >= since:
-                self.said.append((index, commitment))
-                self.reasons[commitment.digest] = reason
-
-    @property
-    def records(self) -> list[int]:
-        """The records that have them, in order."""
-        return sorted({index for index, _ in self.found})
-
-    def pages(self, erasure: Erasure) -> dict[str, dict[str, dict[str, Any]]]:
-        """Return what is erased on which page, and why."""
-        pages: dict[str, dict[str, dict[str, Any]]] = {}
-        anew = [each for _, each in self.said if self.reasons[each.digest].record != erasure.record]
-        for commitment in (*(each for _, each in self.found), *(anew if erasure.is_again else ())):
-            pages.setdefault(commitment.page, {})[commitment.digest] = erasure.why
-        return pages
-
-
-def _groups(found: Iterable[tuple[int, Commitment]]) -> Iterator[dict[str, Any]]:
-    """Return which fields of which records are erased, as records of the log say it, in pieces for one each."""
-    names: dict[int, list[str]] = {}
-    for index, commitment in found:
-        names.setdefault(index, []).append(commitment.field)
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for index in sorted(names):
-        groups.setdefault(tuple(sorted(names[index])), []).append(index)
-    for fields, indexes in groups.items():
-        ranges = _ranges(indexes)
-        for first in range(0, len(ranges), _RANGES_MAX):
-            yield {"fields": list(fields), "records": ranges[first : first + _RANGES_MAX]}
-
-
-def _ranges(indexes: Sequence[int]) -> list[list[int]]:
-    ranges: list[list[int]] = []
-    for index in indexes:
-        if ranges and ranges[-1][1] == index - 1:
-            ranges[-1][1] = index
-        else:
-            ranges.append([index, index])
-    return ranges
 
 
 async def whole_fields(store: KnowledgeStore, path: str, body: bytes) -> dict[str, Any] | None:
@@ -256,8 +185,8 @@ class Eraser:
         erasure, bodies = urandom(8).hex(), []
         before = list(dict.fromkeys(targets.reasons[each.digest] for _, each in targets.said))
         again = {"again": [attrs.asdict(each) for each in before[:_REASONS_MAX]]}
-        parts: list[tuple[Any, dict[str, Any]]] = [(each, {}) for each in _together(_groups(targets.found))]
-        parts += [(each, again) for each in _together(_groups(targets.said))]
+        parts: list[tuple[Any, dict[str, Any]]] = [(each, {}) for each in groups_of(targets.found)]
+        parts += [(each, again) for each in groups_of(targets.said)]
         for number, (groups, rest) in enumerate(parts):
             fields = {"by": by, "basis": basis, "erasure": erasure, "part": number, "erased": groups, **rest}
             bodies.append(self._log.own_record(ERASED_KIND, **fields))
@@ -320,21 +249,6 @@ class Eraser:
                 self.pages.abandoned.clear()
                 with suppress(HubError):
                     await self._leave(pages)
-
-
-def _together(groups: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Return groups in lists of which each is short enough for a record."""
-    batch: list[dict[str, Any]] = []
-    room = _RANGES_MAX
-    for group in groups:
-        cost = len(group["records"]) + 32 * len(group["fields"])
-        if batch and cost > room:
-            yield batch
-            batch, room = [], _RANGES_MAX
-        batch.append(group)
-        room -= cost
-    if batch:
-        yield batch
 
 
 async def records_in(
