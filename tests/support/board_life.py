@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import attrs
@@ -115,7 +115,8 @@ class Life:
     async def _end(self, agents: list[Agent]) -> None:
         if self.tasks:
             task = self.tasks.pop(self.chance.randrange(len(self.tasks)))
-            await self.chance.choice([task.complete, task.cancel, lambda: task.fail("no")])()
+            ends: list[Callable[[], Awaitable[object]]] = [task.complete, task.cancel, lambda: task.fail("no")]
+            await self.chance.choice(ends)()
 
     async def _request(self, agents: list[Agent]) -> None:
         await self.hub.approvals.request(self.chance.choice(agents), "deploy", arguments={"n": 1}, policy=ASKED)
