@@ -31,6 +31,7 @@ from hubwire.proof import (
     WitnessPolicy,
     WitnessRequest,
     WitnessServer,
+    as_signer,
     handover_line,
     signing_server,
 )
@@ -56,6 +57,16 @@ class ReadOnly:
 
     async def read_bytes(self, path: str) -> bytes | None:
         """There is none."""
+
+
+class Signs:
+    """A signer of any key."""
+
+    def __init__(self, vkey: Any) -> None:
+        self.vkey = vkey
+
+    async def sign(self, request: Any) -> None:
+        """It signs nothing."""
 
 
 def vkey_of(kind: int, size: int) -> str:
@@ -107,6 +118,8 @@ REFUSED: list[tuple[str, Callable[[Any], object], list[Any]]] = [
     ("function is", FunctionWitness, [5, str, None]),
     ("store is", StoreWitness, [5, MemoryStore, object(), ReadOnly()]),
     ("the name of a log", lambda odd: KeySigner(odd, bytes(32)), ["", "a b", "a+b", "a\u202eb", "x" * 256, 5]),
+    ("the vkey of a signer", lambda odd: as_signer(Signs(odd)), [str(LOG.vkey), WITNESS.vkey, None]),
+    ("a signer has a vkey", as_signer, [KeySigner, "audit.key", 5]),
     ("32 bytes", lambda odd: KeySigner(NAME, odd), ["x" * 32, bytes(31), None]),
     ("another kind", KeySigner.parse, [secret_of(7, 32), secret_of(1, 31), secret_of(1, 33)]),
     ("another kind", VerifierKey.parse, [vkey_of(7, 32), vkey_of(1, 31), vkey_of(4, 33), vkey_of(1, 0)]),
