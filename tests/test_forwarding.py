@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import anyio
 import msgspec
 import pytest
 
-from hubwire import Agent, Channel, GenericEvent, Hub
+from hubwire import Agent, Channel, Event, GenericEvent, Hub
 from hubwire.context import scope
 from hubwire.errors import (
     AccessDenied,
     CommandRejected,
 )
 from hubwire.stores import MemoryStore
-from hubwire.testing import LocalLink, history
+from hubwire.testing import LocalLink, MemoryHistory, MemorySharedJournal, history
 from support import files_of, store_of, until, until_idle
 from support.followers import Replica
 from support.forwarding import LossyLink, all_of, kinds, team_of, two_hubs
@@ -127,6 +127,45 @@ async def test_a_command_returns_when_this_hub_has_seen_what_it_led_to() -> None
                 assert not seen
                 replica.gate.set()
             assert seen == ["new"]
+
+
+class ToldJournal(MemorySharedJournal):
+    """Gives no event before it is told that it is committed; it notes that, and fails at it."""
+
+    def __init__(self, events: MemoryHistory) -> None:
+        super().__init__(events)
+        self.told: list[int] = []
+
+    def committed(self, seq: int) -> None:
+        if self._is_open:
+            super().committed(seq)
+            return
+        self.told.append(seq)
+        raise SystemExit(5)
+
+    async def follow(self, after: int = -1) -> AsyncIterator[Sequence[Event]]:
+        first = self.next_seq
+        async for batch in super().follow(after):
+            await until(lambda batch=batch: not batch or batch[-1].seq < max([first, *self.told]))
+            yield batch
+
+
+async def test_the_journal_that_is_followed_is_told_what_an_answer_proves() -> None:
+    """A journal that fails at it harms no hub."""
+    events, link = MemoryHistory(MemoryStore(), beat_seconds=0.02), LocalLink()
+    leader, journal = Hub(journal=MemorySharedJournal(events)), ToldJournal(events)
+    follower = Hub(journal=journal)
+    for each in (leader, follower):
+        each.connect(link)
+    async with leader:
+        await follower.follow()
+        ann = await follower.agents.register("ann")
+        await ann.set_skill("x")
+        assert ann.skill == "x"
+        newest = (await all_of(leader))[-1].seq
+        assert journal.told == sorted(set(journal.told))
+        assert journal.told[-1] == newest + 1
+        await follower.aclose()
 
 
 # --- once each -------------------------------------------------------------------------------------------------------
