@@ -260,7 +260,13 @@ def test_lines_to_one_state_join(hooks: Callable[[str], ModuleType]) -> None:
         "      ╰───╯",
     ]
     assert draw(["a", "b", "c", "d"], {(0, 2), (1, 3), (2, 0)})
-    assert draw(["a", "b", "c", "d", "e"], {(0, 2), (2, 4)}) == []
+    beside = draw(["a", "b", "c", "d", "e"], {(0, 2), (2, 4)})
+    assert [row for row in beside if "a" in row or "c" in row or "e" in row] == [
+        "   ╭──┤ a │",
+        "   ╰─►│ c ├──╮",
+        "      │ e │◄─╯",
+    ]
+    assert draw(["a", "b", "c", "d", "e", "f", "g"], {(0, 2), (2, 4), (4, 6)}) == []
 
 
 def test_docstrings_become_markdown(hooks: Callable[[str], ModuleType]) -> None:

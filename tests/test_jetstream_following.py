@@ -67,6 +67,36 @@ async def client(cluster: Cluster) -> AsyncIterator[Any]:
         await connection.close()
 
 
+# --- what is told elsewhere -------------------------------------------------------------------------------------------
+
+
+async def test_what_a_follower_was_told_elsewhere_it_gives_without_having_heard_it(single: Cluster) -> None:
+    """Also while a batch is handled, after which no more is said."""
+    leader, other = await led(single, name := fresh(), 1), journal_on(single, name)
+    async with following(other) as follower:
+        await follower.until(1)
+        await leader.append(made(1, 20))
+        assert len(await follower.until_quiet()) == 1
+        for end in range(2, 8):
+            other.committed(end)
+            assert [event.seq for event in await _soon(follower)] == [end - 1]
+        other.committed(7)
+        other.committed(22)
+        assert [event.seq for event in await _soon(follower)] == list(range(7, 21))
+        await leader.append(made(21, 2))
+        assert [event.seq for event in await _soon(follower)] == [21]
+    assert not other._heard._readers
+    await leader.aclose()
+
+
+async def _soon(follower: Follower) -> list[Any]:
+    """Return the next batch, which comes before some signs of life."""
+    batches = [await follower.next()]
+    while not batches[-1] and len(batches) < 4:
+        batches.append(await follower.next())
+    return list(batches[-1])
+
+
 # --- servers that die -------------------------------------------------------------------------------------------------
 
 

@@ -66,14 +66,18 @@ def _section(module: str, moves: Moves) -> Iterator[str]:
 def draw(names: Sequence[str], moves: set[tuple[int, int]]) -> list[str]:
     """Draw boxes below each other. A move to the next one is an arrow down; all others are lines beside the boxes.
 
+    Those ahead are on the right; on the left are those back, and those ahead to a box which lines leave on the right.
     Lines with the same end join. Returns no lines where one would have to leave a box where another one arrives.
     """
     ahead = {move for move in moves if move[1] > move[0] + 1}
-    back = {move for move in moves if move[1] < move[0]}
-    for beside in (ahead, back):
+    left_by = {source for source, _ in ahead}
+    on_the_left = {move for move in moves if move[1] < move[0]} | {move for move in ahead if move[1] in left_by}
+    on_the_right = ahead - on_the_left
+    for beside in (on_the_right, on_the_left):
         if {source for source, _ in beside} & {target for _, target in beside}:
             return []
-    ends, returns = sorted({end for _, end in ahead}, reverse=True), sorted({end for _, end in back})
+    ends = sorted({end for _, end in on_the_right}, reverse=True)
+    returns = sorted({end for _, end in on_the_left})
     inner = max(map(len, names)) + 2
     left = LANE * len(returns) + 2 * bool(returns) + 1
     right = left + inner + 1
@@ -85,9 +89,9 @@ def draw(names: Sequence[str], moves: set[tuple[int, int]]) -> list[str]:
         if (place, place + 1) in moves:
             canvas[4 * place + 2][middle], canvas[4 * place + 3][middle] = "┬", "▼"
     for lane, end in enumerate(ends):
-        _connect(canvas, right, right + LANE * (lane + 1), [source for source, target in ahead if target == end], end)
+        _connect(canvas, right, right + LANE * (lane + 1), [source for source, target in on_the_right if target == end], end)
     for lane, end in enumerate(returns):
-        _connect(canvas, left, left - LANE * (lane + 1), [source for source, target in back if target == end], end)
+        _connect(canvas, left, left - LANE * (lane + 1), [source for source, target in on_the_left if target == end], end)
     return ["".join(row).rstrip() for row in canvas]
 
 

@@ -48,11 +48,6 @@ MOVES: Mapping[Phase, frozenset[Phase]] = {
 }
 """The phases that may follow each phase."""
 
-_WHY_NOT_LEADING = (
-    "this hub follows another one and takes no commands; nothing has happened. Give the command to the hub that leads,"
-    " or let this one lead: await hub.lead()"
-)
-
 _WHY_NOT_OPEN: Mapping[Phase, str] = {
     Phase.NEW: "the hub is not running yet: use it inside 'async with hub:'",
     Phase.STARTING: "the hub is not running yet, but starting: use it inside 'async with hub:'",
@@ -223,8 +218,12 @@ class Lifecycle:
         self.home.check_here()
 
     def _not_open(self) -> HubClosed:
-        is_following = self.phase is Phase.FOLLOWING
-        return NotLeading(_WHY_NOT_LEADING) if is_following else HubClosed(_WHY_NOT_OPEN[self.phase])
+        if self.phase is Phase.FOLLOWING:
+            return NotLeading(
+                "this hub follows another one and takes no commands; nothing has happened. Give the command to the hub"
+                " that leads; or connect this one with it, hub.connect(link), or let it lead: await hub.lead()"
+            )
+        return HubClosed(_WHY_NOT_OPEN[self.phase])
 
 
 _OPEN = Phase.OPEN

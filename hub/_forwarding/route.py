@@ -12,7 +12,8 @@ import anyio
 import attrs
 
 from .._commands import Core
-from .._foreign.guards import class_name, guarded, text_of
+from .._commit.journaling import shared
+from .._foreign.guards import class_name, guarded, guarded_call, text_of
 from .._parts import Parts
 from ..approvals import Approval
 from ..context import current
@@ -82,6 +83,7 @@ class Route:
         self._heard = _Heard()
         self._self = {"host": socket.gethostname(), "pid": os.getpid()}
         self._telling: set[asyncio.Task[None]] = set()
+        self._followed = None if parts.journal is None else shared(parts.journal)
 
     # -- a command --
 
@@ -213,10 +215,20 @@ class Route:
     # -- its result --
 
     async def _until_here(self, seq: int) -> None:
-        """Return when this hub has the events up to this one, or has come to its end."""
+        """Return when this hub has the events up to this one, or has come to its end. They are committed."""
         committed = self._parts.pipeline.ring.committed
         if committed.value <= seq:
+            self._tell_journal(seq + 1)
             await committed.wait_beyond(seq)
+
+    def _tell_journal(self, seq: int) -> None:
+        """Let the journal not wait until it hears that the events below this one are committed: an answer says so."""
+        if self._followed is None:
+            return
+        try:
+            guarded_call(self._followed.committed, seq)
+        except Exception as error:  # noqa: BLE001 - it hears of it in its own way
+            _log.detail("the journal that is followed took no notice of what is committed", reason=text_of(error))
 
     async def _result(self, core: Core, name: str, value: Any, objects: Objects) -> Any:
         if type(value) is not dict or not ("is" in value or "kept" in value):

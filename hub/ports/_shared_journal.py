@@ -53,9 +53,12 @@ class SharedJournal(Journal, Protocol):
         """
 
     def committed(self, seq: int) -> None:
-        """Take notice that the events below ``seq`` are committed; called by the hub that has the journal open.
+        """Take notice that the events below ``seq`` are committed, which the hub knows that has the journal open.
 
         It returns at once. Followers learn of it with the next append, or within half a second where none comes. What
         is less than was told before, or more than was appended, has no effect beyond that; so has the call of a hub
         that was replaced.
+
+        A journal that is not open is told it, too, by a hub that follows and has it from the one that leads, as with
+        the answer to a command: the iterations of this object need not wait until they hear it themselves. They may.
         """

@@ -140,6 +140,22 @@ class SharedJournalContract:
                 assert len(await follower.until(seq)) == seq
         await closed(leader, other)
 
+    async def test_what_was_told_elsewhere_is_given_at_most_so_far(self, journals: MakeSharedJournal) -> None:
+        """By the hub that follows, which has it from the one that leads. The journal need not make use of it."""
+        leader, other = await led(journals, 20, committed=5), journals()
+        await other.prepare()
+        other.committed(3)
+        async with following(other) as follower:
+            other.committed(8)
+            other.committed(6)
+            await follower.until(5)
+            assert len(await follower.until_quiet()) in (5, 8)
+            other.committed(21)  # it may be said before the event comes
+            await leader.append(made(20, 1))
+            leader.committed(21)
+            assert bodies(await follower.until(21)) == bodies(made(0, 21))
+        await closed(leader, other)
+
     async def test_a_wrong_word_on_what_is_committed_does_no_harm(self, journals: MakeSharedJournal) -> None:
         """It is more than there is, or less than before."""
         leader, other = await led(journals, 3), journals()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 
 import anyio
 
@@ -17,7 +18,7 @@ from ._stream import Stream
 from ._tail import Tail
 from ._words import Word
 
-__all__ = ("follow",)
+__all__ = ("Told", "follow")
 
 _ABSENT_SECONDS = 0.5
 _LEAVING_SECONDS = 0.5
@@ -25,7 +26,33 @@ _LEAVING_SECONDS = 0.5
 _BATCH = 1024
 
 
-async def follow(stream: Stream, subject: str, aside: str, shown: str, after: int) -> AsyncIterator[Sequence[Event]]:
+class Told:
+    """What those that follow were told elsewhere on how far events are committed, as by the answer to a command."""
+
+    def __init__(self) -> None:
+        self.committed: int = 0
+        self._readers: set[Tail] = set()
+
+    def advance(self, seq: int) -> None:
+        """The events below ``seq`` are committed."""
+        if seq > self.committed:
+            self.committed = seq
+            for each in self._readers:
+                each.wake()
+
+    @contextmanager
+    def waking(self, tail: Tail) -> Iterator[None]:
+        """Have a reader look again whenever there is news."""
+        self._readers.add(tail)
+        try:
+            yield
+        finally:
+            self._readers.discard(tail)
+
+
+async def follow(
+    stream: Stream, subject: str, aside: str, shown: str, told: Told, after: int
+) -> AsyncIterator[Sequence[Event]]:
     """Iterate over batches, as :meth:`~hubwire.ports.SharedJournal.follow` does, on a connection of its own."""
     await stream.connect()
     tail = Tail(stream, subject, aside)
@@ -33,16 +60,17 @@ async def follow(stream: Stream, subject: str, aside: str, shown: str, after: in
         held = Held(stream, subject, shown)
         await _until_there(stream, held, after)
         follower = await _begun(stream, held, tail, after)
-        while True:
-            stored = await tail.next()
-            if stored is not None:
-                await follower.take(held.parsed(stored))
-                await asyncio.sleep(0)  # of what came at once, not all in one turn of the loop
-            is_alive = follower.hear(tail.word())
-            if events := follower.committed():
-                yield events
-            elif is_alive:
-                yield ()
+        with told.waking(tail):
+            while True:
+                stored = await tail.next()
+                if stored is not None:
+                    await follower.take(held.parsed(stored))
+                    await asyncio.sleep(0)  # of what came at once, not all in one turn of the loop
+                is_alive = follower.hear(tail.word())
+                if events := follower.committed(told.committed):
+                    yield events
+                elif is_alive:
+                    yield ()
     finally:
         with anyio.move_on_after(_LEAVING_SECONDS, shield=True):
             await tail.aclose()
@@ -114,9 +142,10 @@ class _Follower:
         self._committed = max(self._committed, word.committed)
         return True
 
-    def committed(self) -> Sequence[Event]:
-        """Return events that are committed, in order, each once."""
+    def committed(self, told: int) -> Sequence[Event]:
+        """Return events that are committed, in order, each once; those below ``told`` are, as was told elsewhere."""
         waiting, events = self._waiting, list[Event]()
-        while waiting and waiting[0].seq < self._committed and len(events) < _BATCH:
+        end = max(self._committed, told)
+        while waiting and waiting[0].seq < end and len(events) < _BATCH:
             events.append(waiting.popleft())
         return events

@@ -65,6 +65,10 @@ class Tail:
         self._word = message.data
         self._woken.set()
 
+    def wake(self) -> None:
+        """Let :meth:`next` return soon, with what there is."""
+        self._woken.set()
+
     async def next(self) -> Stored | None:
         """Return the next message; None after a word, and now and then while there is none."""
         consumer = self._consumer
@@ -80,12 +84,12 @@ class Tail:
         return None
 
     async def _wait(self) -> None:
-        self._woken.clear()
         try:
             async with asyncio.timeout(_PAUSE_SECONDS):
                 await self._woken.wait()
         except TimeoutError:
             return
+        self._woken.clear()  # and not before: it may have been set while what came before was handled
 
     async def _renew_patiently(self) -> None:
         """Read on by another consumer, as soon as the servers have one; what is damaged is raised."""

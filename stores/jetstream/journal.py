@@ -19,7 +19,7 @@ from hubwire.standby import Lease
 from hubwire.waking import start_later
 
 from ..durability import Durability
-from ._following import follow
+from ._following import Told, follow
 from ._held import End, Held
 from ._kept import Kept, checked_name
 from ._lease import JetStreamLease
@@ -109,6 +109,7 @@ class JetStreamJournal:
         self._held = Held(self._stream, self._subject, repr(self))
         self._aside = f"hw._committed.{name}"  # no name of a journal begins so
         self._telling: Telling | None = None
+        self._heard = Told()
         self._beating: asyncio.Task[None] | None = None
         self._opening = asyncio.Lock()
         self._writing = asyncio.Lock()
@@ -259,10 +260,12 @@ class JetStreamJournal:
     # -- those that follow --
 
     def follow(self, after: int = -1) -> AsyncIterator[Sequence[Event]]:
-        return follow(self._make(), self._subject, self._aside, repr(self), after)
+        return follow(self._make(), self._subject, self._aside, repr(self), self._heard, after)
 
     def committed(self, seq: int) -> None:
-        if self._phase is _Phase.OPEN and self._telling is not None:
+        if self._phase is not _Phase.OPEN:
+            self._heard.advance(seq)
+        elif self._telling is not None:
             self._telling.advance(min(seq, self._held.end.next_seq))
 
     def _is_writing(self) -> bool:
