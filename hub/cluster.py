@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from importlib import import_module
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -113,7 +114,7 @@ class Cluster:
         self._is_over = False
         self._signs: ClusterSigns | None = None
         self._roster: Roster | None = None
-        self._entered_at = 0.0
+        self._saying = anyio.CancelScope()
         self._beginning: dict[str, anyio.Event] = {}
 
     def __repr__(self) -> str:
@@ -126,29 +127,34 @@ class Cluster:
         await self._tasks.__aenter__()
         self._signs = self._servers.signs()
         self._roster = Roster(self.node, self._signs, self._clock, self._own)
-        self._entered_at = anyio.current_time()
-        self._tasks.start_soon(self._roster.run)
-        if self._balances:
-            self._tasks.start_soon(self._balance)
+        self._tasks.start_soon(self._say, self._roster)
         return self
+
+    async def _say(self, roster: Roster) -> None:
+        with self._saying:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(roster.run)
+                if self._balances:
+                    tasks.start_soon(self._balance)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
+    ) -> None:
         assert self._tasks is not None
         with anyio.CancelScope(shield=True):
             await self._end(Candidate.let_go)
         self._tasks.cancel_scope.cancel()
-        return await self._tasks.__aexit__(kind, error, trace)
+        await self._tasks.__aexit__(None, None, None)  # what the block raises is its own, and in no group
 
     async def _end(self, how: Callable[[Candidate], Awaitable[None]]) -> None:
-        """End all hubs, side by side."""
+        """End all hubs, side by side, and say no more."""
         self._is_over = True
         while self._beginning:
             await next(iter(self._beginning.values())).wait()
         async with anyio.create_task_group() as tasks:
             for each in tuple(self._candidates.values()):
                 tasks.start_soon(how, each)
+        self._saying.cancel()
         if self._signs is not None:
             signs, self._signs = self._signs, None
             try:
@@ -232,17 +238,18 @@ class Cluster:
         except BaseException:
             await hub.abort()
             raise
-        holding = Holding(self._servers.lease(name), self.node, self._seconds, 0.8, lambda last: self._defer(name, last))
+        since = anyio.current_time()
+        holding = Holding(self._servers.lease(name), self.node, self._seconds, 0.8, partial(self._defer, name, since))
         candidate = self._candidates[name] = Candidate(name, hub, holding, on_lead)
         self._tasks.start_soon(candidate.run, self._roster.say_soon)
         self._roster.say_soon()
         return hub
 
-    def _defer(self, name: str, last: str | None) -> float:
+    def _defer(self, name: str, since: float, last: str | None) -> float:
         """Return for how long a lease that is free is left to other nodes."""
         assert self._roster is not None
-        if anyio.current_time() - self._entered_at < SAY_SECONDS:
-            return SAY_SECONDS  # the others have not been heard yet
+        if anyio.current_time() - since < SAY_SECONDS:
+            return math.inf  # nodes that ask for it at the same time are heard first
         rank = self._roster.rank(name, last if last != self.node else None)
         return self._seconds * _LOOK + rank * _RANK_SECONDS if rank else 0.0
 

@@ -274,8 +274,10 @@ class Holding:
         """Renew the lease again and again, until another one has it."""
         while self._number is not None:
             await anyio.sleep(self._seconds / _RENEWALS)
+            if (number := self._number) is None:
+                return
             try:
-                await guarded(self._renew, self._number)
+                await guarded(self._renew, number)
             except Exception as error:  # noqa: BLE001 - a lease harms no hub: the journal tells it when it has to end
                 _log.problem("a lease cannot be renewed; the hub goes on while its journal takes events", error)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import anyio
 import attrs
 
+from .._foreign.arguments import has_method
 from .._foreign.guards import guarded
 from .._foreign.tasks import called
 from .._values import Value
@@ -26,6 +27,7 @@ SAY_SECONDS = 0.5
 _NODES_MAX = 10_000
 _HUBS_MAX = 100_000
 _NAME_MAX = 200
+_END = object()
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -95,13 +97,20 @@ class Roster:
         while True:
             error: Exception | None = None
             try:
-                bodies = self._signs.heard()
-                while (body := await guarded(anext, bodies, None)) is not None:
-                    self._take(body)
+                await self._hear_from(self._signs.heard())
             except Exception as raised:  # noqa: BLE001 - of the transport, which is a guest
                 error = raised
             _log.problem("the signs of nodes cannot be heard; listening again", error)
             await self._clock.sleep(SAY_SECONDS)
+
+    async def _hear_from(self, bodies: AsyncIterator[bytes]) -> None:
+        try:
+            while (body := await guarded(_next_of, bodies)) is not _END:
+                self._take(body)
+        finally:
+            if has_method(bodies, "aclose"):
+                with anyio.CancelScope(shield=True), anyio.move_on_after(SAY_SECONDS):
+                    await guarded(bodies.aclose)  # type: ignore[attr-defined]
 
     def _take(self, body: object) -> None:
         found = _read(body)
@@ -160,6 +169,10 @@ class Roster:
             leads = {hub: each.name for each in nodes for hub in each.leads}
             self._found = (known, placed(hubs, leads))
         return self._found[1]
+
+
+async def _next_of(bodies: AsyncIterator[bytes]) -> object:
+    return await anext(bodies, _END)
 
 
 def _read(body: object) -> tuple[str, dict[str, bool]] | None:

@@ -36,7 +36,7 @@ class MemoryServers:
         if type(name) is not str:
             raise ConfigurationError(f"MemoryServers.journal(): name is text, not {type(name).__name__}")
         if name not in self._histories:
-            self._histories[name] = MemoryHistory(self._store, beat_seconds=0.1)
+            self._histories[name] = MemoryHistory(self._store, beat_seconds=0.2)
         journal = MemorySharedJournal(self._histories[name])
         journal.path = f"/hubs/{name}"  # its snapshots are its own
         return journal
