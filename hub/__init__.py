@@ -198,6 +198,7 @@ _SUBMODULES = (
     "channel_types",
     "clock",
     "cloudevents",
+    "cluster",
     "codec",
     "context",
     "erasable",

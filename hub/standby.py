@@ -24,7 +24,7 @@ import os
 import random
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -117,7 +117,14 @@ async def leading(
         raise ConfigurationError(f"leading(): hub is a Hub that is not started, or follows; {what}")
     # In containers, two programs may have the same host and process.
     made = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
-    holding = _Holding(lease, name or made, seconds, grace_seconds)
+    holding = Holding(lease, name or made, seconds, grace_seconds)
+    async with held(holding, hub):
+        yield
+
+
+@asynccontextmanager
+async def held(holding: Holding, hub: Hub | None) -> AsyncIterator[None]:
+    """As :func:`leading`, whose arguments are checked."""
     try:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(holding.let_go)
@@ -133,7 +140,7 @@ async def leading(
             await holding.close()
 
 
-async def _lead(hub: Hub, holding: _Holding) -> None:
+async def _lead(hub: Hub, holding: Holding) -> None:
     """Wait for the lease, and let the hub lead; it follows meanwhile, where it can."""
     if not hub.is_following and hub.journal is not None and shared(hub.journal) is not None:
         await hub.follow()
@@ -157,7 +164,7 @@ async def _lead(hub: Hub, holding: _Holding) -> None:
             return
 
 
-async def _take_following(hub: Hub, holding: _Holding) -> None:
+async def _take_following(hub: Hub, holding: Holding) -> None:
     """Wait for the lease while the hub follows; raise what that ends with."""
     taking = start_later(holding.take(), name="hubwire lease")
     ending = start_later(hub.finished(), name="hubwire standby")
@@ -174,21 +181,30 @@ async def _take_following(hub: Hub, holding: _Holding) -> None:
             await asyncio.wait([taking, ending, hurrying])
 
 
-async def _hurry(hub: Hub, holding: _Holding) -> None:
+async def _hurry(hub: Hub, holding: Holding) -> None:
     """Look at the lease at once when the hub that leads is closed: it is about to be released."""
     with suppress(HubError):  # it has ended, which is told elsewhere
         async for _ in hub.events(pattern="hub.stopped"):
             holding.hurry()
 
 
-class _Holding:
+class Holding:
     """One program's part in a lease."""
 
-    def __init__(self, lease: Lease, name: str, seconds: float, grace_seconds: float) -> None:
+    def __init__(
+        self,
+        lease: Lease,
+        name: str,
+        seconds: float,
+        grace_seconds: float,
+        defer: Callable[[str | None], float] | None = None,
+    ) -> None:
+        """``defer``: for how many seconds a lease that is free is left to others; it is given who had it last."""
         self._lease = lease
         self._name = name
         self._seconds = seconds
         self._grace_seconds = grace_seconds
+        self._defer = defer
         self._number: int | None = None
         """Of the entry that this program has written; None if it does not hold the lease."""
         self._renewing: asyncio.Task[None] | None = None
@@ -199,6 +215,7 @@ class _Holding:
         """Wait until the lease is free, and take it."""
         loop = asyncio.get_running_loop()
         seen, since = -1, loop.time()
+        free_at: float | None = None
         while True:
             try:
                 entry = await guarded(self._lease.read)
@@ -208,12 +225,18 @@ class _Holding:
                         _log.detail("another program leads; waiting for its lease", holder=holder)
                     seen, since = number, loop.time()
                 is_free = holder is None or loop.time() - since > self._seconds + self._grace_seconds
-                if is_free and await guarded(self._lease.write, self._name, number):
+                free_at = (free_at or loop.time()) if is_free else None
+                if free_at is not None and self._is_left_to_others(free_at, holder):
+                    self._hurried_until = loop.time() + self._seconds
+                elif is_free and await guarded(self._lease.write, self._name, number):
                     self._number = number + 1
                     return
             except (StoreError, OSError) as error:
                 _log.problem("a lease cannot be looked at; trying again", error)
             await self.pause()
+
+    def _is_left_to_others(self, free_at: float, holder: str | None) -> bool:
+        return self._defer is not None and anyio.current_time() - free_at < self._defer(holder)
 
     async def pause(self) -> None:
         """Wait until the lease is to be looked at again."""
@@ -234,6 +257,10 @@ class _Holding:
     def begin_to_renew(self) -> None:
         self._renewing = start_later(self.renew(), name="hubwire lease")
 
+    def forget(self) -> None:
+        """Leave the lease to run out, as a kill does."""
+        self._number = None
+
     async def let_go(self) -> None:
         """Renew no longer, and let another one take the lease at once."""
         renewing, self._renewing = self._renewing, None
@@ -247,8 +274,10 @@ class _Holding:
         """Renew the lease again and again, until another one has it."""
         while self._number is not None:
             await anyio.sleep(self._seconds / _RENEWALS)
+            if (number := self._number) is None:
+                return
             try:
-                await guarded(self._renew, self._number)
+                await guarded(self._renew, number)
             except Exception as error:  # noqa: BLE001 - a lease harms no hub: the journal tells it when it has to end
                 _log.problem("a lease cannot be renewed; the hub goes on while its journal takes events", error)
 

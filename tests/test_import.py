@@ -60,6 +60,8 @@ LATER = {
     "hubwire.messages",
     "hubwire._following",  # with the first hub that follows
     *(f"hubwire._feeds.{module}" for module in ("adapted", "failures", "feeding", "feeds", "handle", "states")),
+    "hubwire._cluster",
+    "hubwire.cluster",
     "hubwire._forwarding",  # with the first hub that is connected to another
     "hubwire._commands.batches",  # and what is below it, with the first batch
     "hubwire._commit.batches",

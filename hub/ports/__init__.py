@@ -13,6 +13,7 @@ from ._link import CommandLink
 from ._listener import HubListener
 from ._paths import normalize_path
 from ._shared_journal import SharedJournal
+from ._signs import ClusterSigns
 from ._store import (
     ChangeCallback,
     ChangeSubscription,
@@ -30,6 +31,7 @@ __all__ = (
     "ChangeCallback",
     "ChangeSubscription",
     "Clock",
+    "ClusterSigns",
     "CommandLink",
     "CompactableStore",
     "CuttableStore",

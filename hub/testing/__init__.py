@@ -11,6 +11,7 @@ from .memory_journal import MemoryHistory, MemorySharedJournal
 from .peek import history, peek, pending
 from .recorder import Recorder
 from .runtimes import RuntimeContract
+from .servers import MemoryServers
 from .shared_journals import MakeSharedJournal, SharedJournalContract
 from .stores import HoldableStoreContract, KnowledgeStoreContract
 
@@ -26,6 +27,7 @@ __all__ = (
     "MakeSharedJournal",
     "ManualClock",
     "MemoryHistory",
+    "MemoryServers",
     "MemorySharedJournal",
     "Recorder",
     "RuntimeContract",

@@ -13,6 +13,7 @@ with :class:`~hubwire.errors.Fenced`. That is decided by the servers, in each ap
 from __future__ import annotations
 
 from ._link import JetStreamLink
+from ._servers import JetStreamServers
 from .journal import JetStreamJournal
 
-__all__ = ("JetStreamJournal", "JetStreamLink")
+__all__ = ("JetStreamJournal", "JetStreamLink", "JetStreamServers")

@@ -144,6 +144,24 @@ class Line:
         except NatsError as error:
             raise ConnectionError(f"{type(error).__name__}: {error}") from error
 
+    async def publish(self, body: bytes) -> None:
+        """Say it to all that listen; there is no answer."""
+        try:
+            await self._connection.publish(self._subject, body)
+        except NatsError as error:
+            raise ConnectionError(f"{type(error).__name__}: {error}") from error
+
+    async def listen(self, taken: Callable[[bytes], None]) -> Any:
+        """Call ``taken`` with all that is said."""
+
+        async def arrived(message: Any) -> None:
+            taken(bytes(message.data))
+
+        try:
+            return await self._connection.subscribe(self._subject, cb=arrived)
+        except NatsError as error:
+            raise ConnectionError(f"{type(error).__name__}: {error}") from error
+
     async def unsubscribe(self, subscription: Any) -> None:
         """Take no more requests."""
         try:

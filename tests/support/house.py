@@ -182,6 +182,8 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     ("hubwire.cli", "hubwire.testing"),
     ("hubwire.runtimes",),
     ("hubwire",),
+    ("hubwire.cluster",),
+    ("hubwire._cluster",),
     ("hubwire.thread", "hubwire.actors", "hubwire.challenges", "hubwire.spool", "hubwire.standby"),
     ("hubwire._hub",),
     ("hubwire._tenant", "hubwire._forwarding"),
