@@ -1,0 +1,1 @@
+"""Faults of hubs and of servers, in turn, while producers post: `make chaos`."""

@@ -1,0 +1,66 @@
+"""Bugs that are let into a node, one at a time: chaos that does not find them proves nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from hubwire._state.followers import Followers
+from hubwire.standby import _Holding
+from hubwire.stores.jetstream._following import _Follower
+from hubwire.stores.jetstream._stream import Stream
+
+__all__ = ("BUGS",)
+
+
+def _put(owner: Any, name: str, value: Any) -> None:
+    assert hasattr(owner, name), name
+    setattr(owner, name, value)
+
+
+def fence_ignored() -> None:
+    """Appends name no place that they follow: the servers take them from anyone."""
+
+    async def publish(
+        self: Stream, subject: str, content: bytes, headers: dict[str, str], last: int, of: str
+    ) -> int:
+        if not subject.endswith(".journal"):
+            return await right(self, subject, content, headers, last, of)
+        ack = await self._answer(self._js.publish(subject, content, stream=self.name, headers=headers))
+        return int(ack.seq)
+
+    right = Stream.publish
+    _put(Stream, "publish", publish)
+
+
+def watermark_ignored() -> None:
+    """Who follows sees what is stored, and not what is committed."""
+    right = _Follower.committed
+
+    def committed(self: _Follower) -> Any:
+        self._committed = sys.maxsize
+        return right(self)
+
+    _put(_Follower, "committed", committed)
+
+
+def results_not_kept() -> None:
+    """The next hub that leads does not know what came of the commands of the one before."""
+    _put(Followers, "find", lambda self, follower_id, number: None)  # noqa: ARG005
+
+
+def grace_left_out() -> None:
+    """A lease that could not be renewed for a moment, as its servers were away, is taken at once."""
+    right = _Holding.__init__
+
+    def begin(self: _Holding, lease: Any, name: str, seconds: float, grace_seconds: float) -> None:
+        del grace_seconds
+        right(self, lease, name, seconds / 2, 0.0)
+
+    _put(_Holding, "__init__", begin)
+
+
+BUGS: dict[str, Callable[[], None]] = {
+    each.__name__: each for each in (fence_ignored, watermark_ignored, results_not_kept, grace_left_out)
+}
