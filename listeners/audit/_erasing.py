@@ -117,11 +117,20 @@ class Eraser:
             if left is not None:
                 await self.again(left.since)
             if self._contents is not None and not self._is_swept:
-                newest = [] if self._log.inspection.is_clean else (await self.pages.names())[-2:]
-                await self._take_out_unnamed({*newest, *(() if left is None else left.pages)})
+                await self._take_out_unnamed({*await self._newest(), *(() if left is None else left.pages)})
             if left is not None:
                 await self._store.delete(self._file)
             self.is_ready = self._is_swept = True
+
+    async def _newest(self) -> list[str]:
+        """Return the pages on which a crash may have left contents without their records.
+
+        Behind a clean end, these are pages that were begun since, before a first record.
+        """
+        names = await self.pages.names()
+        if self._log.inspection.is_clean:
+            return [name for name in names if name >= f"{self._log.records:020d}"]
+        return names[-2:]
 
     async def _left(self) -> _Left | None:
         """Return what the file says that is not done; None if it is not there."""
