@@ -117,11 +117,21 @@ class Eraser:
             if left is not None:
                 await self.again(left.since)
             if self._contents is not None and not self._is_swept:
-                newest = [] if self._log.inspection.is_clean else (await self.pages.names())[-2:]
-                await self._take_out_unnamed({*newest, *(() if left is None else left.pages)})
+                pages = {*await self._newest(), *(() if left is None else left.pages)}
+                await self._take_out_unnamed(pages, end=self._log.records)  # behind that may be a torn line
             if left is not None:
                 await self._store.delete(self._file)
             self.is_ready = self._is_swept = True
+
+    async def _newest(self) -> list[str]:
+        """Return the pages on which a crash may have left contents without their records.
+
+        Behind a clean end, these are pages that were begun since, before a first record.
+        """
+        names = await self.pages.names()
+        if self._log.inspection.is_clean:
+            return [name for name in names if name >= f"{self._log.records:020d}"]
+        return names[-2:]
 
     async def _left(self) -> _Left | None:
         """Return what the file says that is not done; None if it is not there."""
@@ -145,7 +155,7 @@ class Eraser:
     async def again(self, since: int = 0) -> int:
         """Do all that the log says was erased, from a record on; return how many contents were there still."""
         done = 0
-        async for erasure in erasures_in(self._store, self._path, since):
+        async for erasure in erasures_in(self._store, self._path, since, before=self._log.records):
             done += (await self._carry_out(erasure))[0]
         return done
 
@@ -218,12 +228,14 @@ class Eraser:
             size += await self.pages.erase(page, why, is_said_anew=erasure.is_again)
         return len(targets.found), size
 
-    async def _take_out_unnamed(self, pages: AbstractSet[str], pending: AbstractSet[str] = frozenset()) -> None:
+    async def _take_out_unnamed(
+        self, pages: AbstractSet[str], pending: AbstractSet[str] = frozenset(), *, end: int | None = None
+    ) -> None:
         """Take contents out of pages whose records a crash, or an error, has prevented."""
         if not pages:
             return
         named: dict[str, set[str]] = {page: set() for page in pages}
-        async for record in records_before(self._store, self._path, since=int(min(pages)[:20])):
+        async for record in records_before(self._store, self._path, end, since=int(min(pages)[:20])):
             for each in commitments_of(await whole_fields(self._store, self._path, record.body) or {}):
                 if each.page in named:
                     named[each.page].add(each.digest)
