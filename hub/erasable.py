@@ -287,7 +287,23 @@ class Opener:
             opened = with_value_at(opened, commitment.field, await self._value(commitment))
         return opened
 
+    async def salted(self, body: bytes) -> dict[str, dict[str, Any]]:
+        """Return what shows of each erasable content of a record that it is the one which was committed to, by field.
+
+        That is ``{"salt": base64, "content": JSON}``; or ``{"gone": ...}`` of one that is not there: ``"erased"`` or
+        ``"withheld"``, with ``"why"``, ``"missing"`` or ``"altered"``.
+        """
+        if COMMITTED not in body:
+            return {}
+        found = {}
+        for commitment in commitments_of(codec.decode_fields(body)):
+            found[commitment.field] = _salted(await self._page(commitment), commitment)
+        return found
+
     async def _value(self, commitment: Commitment) -> Any:
+        return _shown(await self._page(commitment), commitment)
+
+    async def _page(self, commitment: Commitment) -> Page:
         now = asyncio.get_running_loop().time()
         until, page = self._pages.get(commitment.page, (0.0, None))
         if page is None or until < now or not _has(page, commitment):  # it may have grown, or been erased in
@@ -296,11 +312,25 @@ class Opener:
             self._pages[commitment.page] = now + _PAGE_SECONDS, page
             if len(self._pages) > _PAGES_MAX:
                 self._pages.popitem(last=False)
-        return _shown(page, commitment)
+        return page
 
 
 def _has(page: Page, commitment: Commitment) -> bool:
     return commitment.digest in page.contents or commitment.digest in page.gone
+
+
+def _salted(page: Page, commitment: Commitment) -> dict[str, Any]:
+    """Return a content with its salt, or what became of it."""
+    if commitment.digest in page.gone:
+        return {"gone": page.gone[commitment.digest][0], "why": page.why(commitment.digest)}
+    try:
+        content = page.content(commitment)
+        if content is not None:
+            salt = page.contents[commitment.digest].partition(b" ")[0]
+            return {"salt": salt.decode(), "content": content.decode()}
+    except (InvalidRecord, UnicodeDecodeError):
+        return {"gone": "altered"}
+    return {"gone": "missing"}
 
 
 def _shown(page: Page, commitment: Commitment) -> Any:

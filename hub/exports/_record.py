@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
+import msgspec
 
 from .. import codec
 from .._foreign.arguments import Call, is_a
@@ -41,6 +42,9 @@ class ExportRecord(Value):
     """Whether it was changed for this export, or withheld: then its line is not what its chain value stands for."""
     leaf: bytes | None = None
     """Of one that was changed, or withheld: the hash that its line has in the tree of a signed log, of 32 bytes."""
+    contents: Mapping[str, Mapping[str, Any]] | None = None
+    """Its erasable contents by field, for a report: ``salt`` and ``content``, or what became of them, as
+    :meth:`hubwire.erasable.Opener.salted` returns them."""
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -113,9 +117,24 @@ def redacted(record: ExportRecord, redacting: Redacting | None) -> ExportRecord:
     line, whole = _redacted_line(record.line, redacting), record.whole
     if whole is not None:
         whole = redacting.line(whole)
+    if record.contents:
+        contents = {name: _redacted_content(name, each, redacting) for name, each in record.contents.items()}
+        record = attrs.evolve(record, contents=contents)
     if line is record.line and whole is record.whole:
         return record
     return attrs.evolve(record, line=line, whole=whole, is_redacted=True, leaf=record.leaf or leaf_hash(record.line))
+
+
+def _redacted_content(name: str, content: Mapping[str, Any], redacting: Redacting) -> Mapping[str, Any]:
+    """Return what is shown of a content: itself, with its salt, or what is left of it without."""
+    if "content" not in content:
+        return content
+    key = name.rpartition(".")[2]
+    line = codec.encode_fields({key: msgspec.Raw(content["content"].encode())})
+    made = redacting.line(line)
+    if made is line:
+        return content
+    return {"shown": codec.encode_fields({"": codec.decode_fields(made).get(key)})[4:-1].decode()}
 
 
 def _redacted_line(line: bytes, redacting: Redacting) -> bytes:

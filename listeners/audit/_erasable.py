@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,12 @@ from hubwire.ports import KnowledgeStore
 
 from . import _arguments
 from ._contents import Contents, policy_of
-from ._erasing import Eraser, Targets, records_in, whole_fields
+from ._erasing import Eraser, records_in, whole_fields
 from ._holds import read_keeping
 from ._lending import Place
 from ._provable import Signature
 from ._redaction import Redaction
+from ._targets import Targets
 
 if TYPE_CHECKING:
     from hubwire.query import Selection, Texts
@@ -160,21 +162,13 @@ class Erasable:
             )
         selection = _selection(chosen) if chosen else None
         eraser = await self._ready_to_erase("erase()")
-        targets = Targets()
-        await _collect(targets, self._store, self.path, numbers, selection, names)
-        done = await eraser.erase(targets, by=by, basis=basis)
+        choose = partial(
+            _collect, store=self._store, path=self.path, numbers=numbers, selection=selection, names=names
+        )
+        done = await eraser.erase(choose, by=by, basis=basis)
         if done is None:
             return Erased(path=self.path, records=0, contents=0, size_bytes=0, record=None, by=by, basis=basis)
-        record, contents, size = done
-        return Erased(
-            path=self.path,
-            records=len(targets.records),
-            contents=contents,
-            size_bytes=size,
-            record=record,
-            by=by,
-            basis=basis,
-        )
+        return Erased(path=self.path, by=by, basis=basis, **done._asdict())
 
     async def erase_again(self) -> int:
         """Erase all that the log says was erased, and that is there: after files were restored from a copy.
@@ -279,4 +273,4 @@ async def _add(
 ) -> None:
     whole = await whole_fields(store, path, codec.body_of(line))
     if whole is not None:
-        targets.add(index, commitments_of(whole), names)
+        await targets.add(index, commitments_of(whole), names)

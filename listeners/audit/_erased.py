@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from hubwire.erasable import ERASED, WITHHELD, Commitment, Page, commitments_of, contents_in, read_page
+from hubwire.erasable import ERASED, WITHHELD, Commitment, Page, commitments_of, read_page
 from hubwire.errors import InvalidRecord
 from hubwire.ports import KnowledgeStore
 
-from ._erasing import Erasure, erasures_of, records_in, whole_fields
+from ._erasing import records_in, whole_fields
+from ._erasures import Erasure, Erasures, erasures_of
 from ._fields import ERASED_KIND
+from ._targets import Present
 from ._verdicts import ContentsFound
 
 __all__ = ("ContentChecks",)
@@ -91,14 +92,14 @@ class ContentChecks:
 
     async def finish(self, *, is_damaged: bool) -> None:
         """Hold what is not there against what the log says was erased; ``is_damaged``: it was not read to its end."""
-        authority = _Authority(self._erasures)
+        erasures = Erasures(self._erasures)
         confirmed = 0
         for index, commitment, said in self._absent:
-            record = authority.record_for(index, commitment.field)
-            if record is not None:
+            erasure = erasures.of(index, commitment.field)
+            if erasure is not None:
                 confirmed += 1
                 self._counts["erased"] += 1
-                self._by.add(record)
+                self._by.add(erasure.record)
             elif said == WITHHELD and self.is_copy:
                 self._counts["withheld"] += 1
             elif not is_damaged:
@@ -106,7 +107,7 @@ class ContentChecks:
                 self._add(self._missing(index, commitment, said))
         due = sum(erasure.size_from(self._first) for erasure in self._erasures)
         if confirmed < due or await self._has_old_files():
-            await self._find_left_over()
+            await self._find_left_over(erasures)
         if not is_damaged:
             await self._count_orphans()
 
@@ -129,25 +130,23 @@ class ContentChecks:
         names = await self._store.list(f"{self._path}/erasable") if self._erasures else []
         return any(f"{name}.e" in names for name in names)
 
-    async def _find_left_over(self) -> None:
+    async def _find_left_over(self, erasures: Erasures) -> None:
         """Find contents that were erased, as the log says, and are there."""
         is_under_way = await self._store.exists(f"{self._path}/erasing")
-        left: list[str] = []
-        for erasure in self._erasures:
-            for fields, ranges in erasure.groups:
-                async for record in records_in(self._store, self._path, ranges, before=erasure.record):
-                    if record.index < self._first:
-                        continue
-                    whole = await whole_fields(self._store, self._path, record.body)
-                    for each in commitments_of(whole or {}):
-                        there = await contents_in(self._store, self._path, each.page) if each.field in fields else ()
-                        if each.digest in there:
-                            left.append(f"{each.field} of record {record.index}, by record {erasure.record}")
-        if not left:
+        left, number, present = list[str](), 0, Present(self._store, self._path)
+        async for record in records_in(self._store, self._path, erasures.ranges, before=erasures.newest):
+            if record.index < self._first:
+                continue
+            whole = await whole_fields(self._store, self._path, record.body)
+            for each in commitments_of(whole or {}):
+                erasure = erasures.of(record.index, each.field)
+                if erasure is not None and await present.has(record.index, each):
+                    number += 1
+                    if number <= _SHOWN_MAX:
+                        left.append(f"{each.field} of record {record.index}, by record {erasure.record}")
+        if not number:
             return
-        shown = "; ".join(left[:_SHOWN_MAX]) + (
-            f"; and {len(left) - _SHOWN_MAX} more" if len(left) > _SHOWN_MAX else ""
-        )
+        shown = "; ".join(left) + (f"; and {number - _SHOWN_MAX:,} more" if number > _SHOWN_MAX else "")
         if is_under_way:
             self.notes.append(f"an erasure is under way, or was ended by a crash; the next append finishes it: {shown}")
         else:
@@ -182,33 +181,3 @@ class ContentChecks:
         if not self._named and not self._erasures:
             return None
         return ContentsFound(**self._counts, erased_by=tuple(sorted(self._by)))
-
-
-class _Authority:
-    """Says which record of the log has erased a content."""
-
-    def __init__(self, erasures: list[Erasure]) -> None:
-        by_field: dict[str, list[tuple[int, int, int]]] = {}
-        for erasure in erasures:
-            for fields, ranges in erasure.groups:
-                for field in fields:
-                    by_field.setdefault(field, []).extend((first, last, erasure.record) for first, last in ranges)
-        self._by_field: dict[str, tuple[list[tuple[int, int, int]], list[int], list[int]]] = {}
-        for field, spans in by_field.items():
-            spans.sort()
-            ends, end = [], -1
-            for _, last, _record in spans:
-                end = max(end, last)
-                ends.append(end)
-            self._by_field[field] = spans, [first for first, _, _ in spans], ends
-
-    def record_for(self, index: int, field: str) -> int | None:
-        """Return the record, after this one, that says of its field that it was erased; None if none does."""
-        spans, firsts, ends = self._by_field.get(field, ([], [], []))
-        at = bisect_right(firsts, index) - 1
-        while at >= 0 and ends[at] >= index:
-            _, last, record = spans[at]
-            if last >= index and record > index:
-                return record
-            at -= 1
-        return None

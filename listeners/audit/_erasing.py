@@ -13,15 +13,15 @@ file is only a hint where to look: what is erased is what the log says.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from os import urandom
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
-import attrs
 
 from hubwire import codec
-from hubwire.erasable import COMMITTED, Commitment, commitments_of, contents_in
+from hubwire.erasable import COMMITTED, commitments_of
 from hubwire.errors import InvalidRecord, StoreFull
 from hubwire.log import Log, LogReader, Record
 from hubwire.ports import KnowledgeStore
@@ -29,115 +29,33 @@ from hubwire.waking import Slices
 
 from ._beginning import read_marked
 from ._contents import Contents
+from ._erasures import Erasure, Erasures, erasures_of
 from ._fields import ERASED_KIND
 from ._one_by_one import OneByOne
 from ._pages import Pages
+from ._targets import Present, Targets
 from .blobs import restore
 from .stand_ins import refuse_copy
 
-__all__ = ("Eraser", "Erasure", "Targets", "erasures_of", "records_in", "whole_fields")
+__all__ = ("Done", "Eraser", "records_in", "whole_fields")
 
 _KIND = b'"kind":"record.erased"'
 _VERSION = 1
-_RANGES_MAX = 2000
-"""In one record: a range has 44 bytes at most, and a line 65,535."""
+_TOGETHER = 16
+"""So many records that say what was erased are carried out in one reading of the log: they are in memory meanwhile."""
+_PAGES_MAX = 8
+"""So many pages wait to be written anew: records that follow each other are in the same one, or the next."""
 _SLICE_SECONDS = 0.002
 
 
-@attrs.frozen
-class Erasure:
-    """What a ``record.erased`` says: whose contents go, and why."""
+class Done(NamedTuple):
+    """What came of an erasure."""
 
     record: int
-    at: str
-    by: str
-    basis: str
-    groups: tuple[tuple[frozenset[str], tuple[tuple[int, int], ...]], ...]
-    """Fields, and the ranges of records in which they are erased: first and last, both included."""
-
-    @property
-    def why(self) -> dict[str, Any]:
-        """What is left in the place of a content."""
-        return {"at": self.at, "basis": self.basis, "by": self.by, "record": self.record}
-
-    def size_from(self, first: int) -> int:
-        """Return how many contents of records from ``first`` on it names."""
-        return sum(
-            len(fields) * sum(max(last - max(begin, first) + 1, 0) for begin, last in ranges)
-            for fields, ranges in self.groups
-        )
-
-
-def erasures_of(index: int, fields: Mapping[str, Any]) -> Erasure | None:
-    """Return what a record says that is the log's own; None if it says it otherwise than a log does."""
-    match fields:
-        case {"at": str(at), "by": str(by), "basis": str(basis), "erased": list(groups)} if "seq" not in fields:
-            found = tuple(each for each in map(_group, groups) if each is not None)
-            return Erasure(index, at, by, basis, found) if len(found) == len(groups) else None
-    return None
-
-
-def _group(group: Any) -> tuple[frozenset[str], tuple[tuple[int, int], ...]] | None:
-    match group:
-        case {"fields": list(names), "records": list(ranges)} if all(type(name) is str for name in names):
-            pairs = [(each[0], each[1]) for each in ranges if _is_range(each)]
-            return (frozenset(names), tuple(pairs)) if len(pairs) == len(ranges) else None
-    return None
-
-
-def _is_range(value: Any) -> bool:
-    return type(value) is list and len(value) == 2 and all(type(each) is int and each >= 0 for each in value)
-
-
-class Targets:
-    """The contents that are to be erased: of which records, on which pages."""
-
-    def __init__(self) -> None:
-        self.found: list[tuple[int, Commitment]] = []
-
-    def add(self, index: int, commitments: Iterable[Commitment], fields: frozenset[str] | None) -> None:
-        """Take those contents of a record that are in these fields; None: all."""
-        self.found += [(index, each) for each in commitments if fields is None or each.field in fields]
-
-    async def leave_present(self, store: KnowledgeStore, path: str) -> None:
-        """Leave out those that are not there: an erasure is no excuse for what is missing."""
-        there = {page: await contents_in(store, path, page) for page in {each.page for _, each in self.found}}
-        self.found = [(index, each) for index, each in self.found if each.digest in there[each.page]]
-
-    @property
-    def records(self) -> list[int]:
-        """The records that have them, in order."""
-        return sorted({index for index, _ in self.found})
-
-    def groups(self) -> Iterator[dict[str, Any]]:
-        """Return which fields of which records are erased, as records of the log say it, in pieces for one each."""
-        names: dict[int, list[str]] = {}
-        for index, commitment in self.found:
-            names.setdefault(index, []).append(commitment.field)
-        groups: dict[tuple[str, ...], list[int]] = {}
-        for index in sorted(names):
-            groups.setdefault(tuple(sorted(names[index])), []).append(index)
-        for fields, indexes in groups.items():
-            ranges = _ranges(indexes)
-            for first in range(0, len(ranges), _RANGES_MAX):
-                yield {"fields": list(fields), "records": ranges[first : first + _RANGES_MAX]}
-
-    def pages(self, erasure: Erasure) -> dict[str, dict[str, dict[str, Any]]]:
-        """Return what is erased on which page, and why."""
-        pages: dict[str, dict[str, dict[str, Any]]] = {}
-        for _, commitment in self.found:
-            pages.setdefault(commitment.page, {})[commitment.digest] = erasure.why
-        return pages
-
-
-def _ranges(indexes: Sequence[int]) -> list[list[int]]:
-    ranges: list[list[int]] = []
-    for index in indexes:
-        if ranges and ranges[-1][1] == index - 1:
-            ranges[-1][1] = index
-        else:
-            ranges.append([index, index])
-    return ranges
+    """The index of the first record that says so."""
+    records: int
+    contents: int
+    size_bytes: int
 
 
 async def whole_fields(store: KnowledgeStore, path: str, body: bytes) -> dict[str, Any] | None:
@@ -196,7 +114,7 @@ class Eraser:
 
     async def again(self, since: int = 0) -> int:
         """Do all that the log says was erased, from a record on; return how many contents were there still."""
-        done = 0
+        done, said = 0, list[Erasure]()
         slices = Slices(_SLICE_SECONDS)
         reader = LogReader(self._store, self._path)
         await reader.seek_index(since)
@@ -205,19 +123,23 @@ class Eraser:
                 await slices.cut()
                 if _KIND in record.line:
                     erasure = erasures_of(record.index, codec.decode_fields(record.body))
-                    done += 0 if erasure is None else (await self._carry_out(erasure))[0]
-        return done
+                    said += [] if erasure is None else [erasure]
+                if len(said) == _TOGETHER:
+                    done += (await self._carry_out(said))[0]
+                    said.clear()
+        return done + (await self._carry_out(said))[0]
 
-    async def erase(self, targets: Targets, *, by: str, basis: str) -> tuple[int, int, int] | None:
-        """Erase contents; return the index of the first record that says so, their number and their bytes.
+    async def erase(self, choose: Callable[[Targets], Awaitable[None]], *, by: str, basis: str) -> Done | None:
+        """Erase the contents that ``choose`` finds; None if none of them is there.
 
-        None if none of them is there. From the first step on it goes on when it is cancelled.
+        From the first step on it goes on when it is cancelled.
         """
         async with self._calls:
-            await targets.leave_present(self._store, self._path)
-            if not targets.found:
+            targets = Targets(Present(self._store, self._path, lambda: self._log.records))
+            await choose(targets)
+            if not targets.records:
                 return None
-            done: list[tuple[int, int, int]] = []
+            done: list[Done] = []
             with anyio.CancelScope(shield=True):
                 try:
                     done.append(await self._erase(targets, by, basis))
@@ -226,11 +148,11 @@ class Eraser:
                     raise
             return done[0]
 
-    async def _erase(self, targets: Targets, by: str, basis: str) -> tuple[int, int, int]:
+    async def _erase(self, targets: Targets, by: str, basis: str) -> Done:
         marker = codec.encode_marker({"since": self._log.records}, version=_VERSION)
         await self._store.write(self._file, marker)
         erasure, bodies = urandom(8).hex(), []
-        for number, groups in enumerate(_together(targets.groups())):
+        for number, groups in enumerate(targets.groups()):
             fields = {"by": by, "basis": basis, "erasure": erasure, "part": number, "erased": groups}
             bodies.append(self._log.own_record(ERASED_KIND, **fields))
         marks = [self._log.batch_mark(len(bodies))] if len(bodies) > 1 else []
@@ -240,26 +162,32 @@ class Eraser:
             await self._store.delete(self._file)
             raise
         contents = size = 0
-        for number, body in enumerate(bodies, first):
-            said = erasures_of(number, codec.decode_fields(body))
-            assert said is not None
-            done = await self._carry_out(said)
+        for number in range(0, len(bodies), _TOGETHER):
+            said = [
+                erasures_of(first + each, codec.decode_fields(bodies[each]))
+                for each in range(number, min(number + _TOGETHER, len(bodies)))
+            ]
+            done = await self._carry_out([each for each in said if each is not None])
             contents, size = contents + done[0], size + done[1]
         await self._store.delete(self._file)
-        return first, contents, size
+        return Done(first, targets.records, contents, size)
 
-    async def _carry_out(self, erasure: Erasure) -> tuple[int, int]:
-        """Take out what a record says; return how many contents, and their bytes."""
-        targets = Targets()
-        for fields, ranges in erasure.groups:
-            async for record in records_in(self._store, self._path, ranges, before=erasure.record):
-                whole = await whole_fields(self._store, self._path, record.body)
-                targets.add(record.index, commitments_of(whole or {}), fields)
-        await targets.leave_present(self._store, self._path)
-        size = 0
-        for page, why in targets.pages(erasure).items():
-            size += await self.pages.erase(page, why)
-        return len(targets.found), size
+    async def _carry_out(self, said: Sequence[Erasure]) -> tuple[int, int]:
+        """Take out what records say, in one reading of the log; return how many contents, and their bytes."""
+        erasures, contents, size = Erasures(said), 0, 0
+        due: OrderedDict[str, dict[str, dict[str, Any]]] = OrderedDict()
+        async for record in records_in(self._store, self._path, erasures.ranges, before=erasures.newest):
+            whole = await whole_fields(self._store, self._path, record.body)
+            for each in commitments_of(whole or {}):
+                if (erasure := erasures.of(record.index, each.field)) is not None:
+                    due.setdefault(each.page, {})[each.digest] = erasure.why
+            while len(due) > _PAGES_MAX:
+                done = await self.pages.erase(*due.popitem(last=False))
+                contents, size = contents + done[0], size + done[1]
+        for page, why in due.items():
+            done = await self.pages.erase(page, why)
+            contents, size = contents + done[0], size + done[1]
+        return contents, size
 
     async def _take_out_torn(self) -> None:
         """Take out contents whose records a crash has prevented: they are on the two newest pages."""
@@ -285,21 +213,6 @@ class Eraser:
             if self._contents is not None:
                 await self._contents.take_out()
                 self._contents.pending.clear()
-
-
-def _together(groups: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Return groups in lists of which each is short enough for a record."""
-    batch: list[dict[str, Any]] = []
-    room = _RANGES_MAX
-    for group in groups:
-        cost = len(group["records"]) + 32 * len(group["fields"])
-        if batch and cost > room:
-            yield batch
-            batch, room = [], _RANGES_MAX
-        batch.append(group)
-        room -= cost
-    if batch:
-        yield batch
 
 
 async def records_in(

@@ -63,6 +63,7 @@ function showIntegrity(state, found) {
       h("p", {}, `${plural(found.unlinked, "record")} cannot be computed: the chain value before is not in this file.`),
     );
   }
+  notes.push(contentsNote(state.records));
   if (state.about.selection !== null && found.holds) {
     notes.push(
       h(
