@@ -97,11 +97,19 @@ def gone_line(digest: str, what: str, why: bytes) -> bytes:
 
 def commitments_of(fields: Mapping[str, Any]) -> list[Commitment]:
     """Return the commitments of a record; none if what it has under their key was not written by a log."""
-    match fields.get("$c"):
-        case {"fields": list(names), "page": str(page), **rest} if not rest and _PAGE_NAME.fullmatch(page):
-            found = [_commitment(fields, name, page) for name in names if type(name) is str]
-            return [each for each in found if each is not None] if None not in found else []
-    return []
+    own = fields.get("$c")
+    if not isinstance(own, dict) or len(own) != 2:  # not by patterns: it is asked of each record of a log
+        return []
+    names, page = own.get("fields"), own.get("page")
+    if type(names) is not list or type(page) is not str or not _PAGE_NAME.fullmatch(page):
+        return []
+    found = []
+    for name in names:
+        if type(name) is str:
+            if (each := _commitment(fields, name, page)) is None:
+                return []
+            found.append(each)
+    return found
 
 
 def is_page(name: str) -> bool:
@@ -110,10 +118,13 @@ def is_page(name: str) -> bool:
 
 
 def _commitment(fields: Mapping[str, Any], name: str, page: str) -> Commitment | None:
-    match value_at(fields, name):
-        case {"$c": str(digest), "len": int(size), **rest} if not rest and _COMMITMENT.fullmatch(digest):
-            return Commitment(name, digest, size, page)
-    return None
+    value = value_at(fields, name) if "." in name else fields.get(name)
+    if not isinstance(value, dict) or len(value) != 2:
+        return None
+    digest, size = value.get("$c"), value.get("len")
+    if type(digest) is not str or type(size) is not int or not _COMMITMENT.fullmatch(digest):
+        return None
+    return Commitment(name, digest, size, page)
 
 
 def value_at(fields: Mapping[str, Any], name: str) -> Any:

@@ -241,7 +241,7 @@ async def _collect(
     if selection is not None:
         from hubwire.query import query  # noqa: PLC0415 - as above
 
-        async for found in query(store, path, selection):
+        async for found in query(store, path, selection, with_contents=False):
             await _add(targets, store, path, found.index, found.line, names)
     elif (records := numbers["records"]) is not None:
         async for record in records_in(store, path, [(each, each) for each in records]):
