@@ -13,6 +13,7 @@ from hubwire.listeners.audit import Outcome, examine
 from hubwire.listeners.audit.tenants import TenantAuditLogs
 from hubwire.proof import Checkpoint, StoreWitness, WitnessKey, WitnessPolicy, WitnessRequest, cosignatures
 from hubwire.stores import MemoryStore
+from support import until
 
 pytest.importorskip("cryptography")
 
@@ -82,6 +83,7 @@ async def test_a_witness_that_is_away_is_counted_and_told() -> None:
     logs = TenantAuditLogs(store, signer=keys, witnesses=policy(Away(), grace_seconds=0.0))
     async with Hub(store, listeners=[logs]) as hub:
         await emit(hub, 4)
+        await until(lambda: logs.witness_errors >= 4)
         with pytest.raises(NotWitnessed, match="it is away"):
             await logs.witnessed("acme", seconds=0.01)
         assert logs.witness_errors

@@ -177,15 +177,17 @@ def test_the_command_prints_what_is_known_at_any_width(
     columns: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
+    notes: list[str] = []
 
     async def make() -> None:
         audit = AuditLog(FileStore(tmp_path / "store"), signer=KEY)
         await fill(audit, 5)
-        (tmp_path / "note").write_text(str(await audit.checkpoint()))
+        notes.append(str(await audit.checkpoint()))
         await fill(audit, 5)
         await audit.aclose()
 
     anyio.run(make)
+    (tmp_path / "note").write_text(notes[0])
     out, err = io.StringIO(), io.StringIO()
     words = ["verify", str(tmp_path / "store"), "--vkey", str(KEY.vkey), "--since-checkpoint", str(tmp_path / "note")]
     for more in ([], ["--json"], ["--state", str(tmp_path / "state")], ["--state", str(tmp_path / "state")]):

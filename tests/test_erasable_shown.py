@@ -59,7 +59,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("verb", [["tail", "-n", "all"], ["query"], ["query", "--format", "table"]])
+@pytest.mark.parametrize("verb", [["tail", "-n", "all"], ["query"], ["query", "-o", "table"]])
 def test_lines_and_tables_say_what_was_erased(log: Path, verb: list[str]) -> None:
     code, out, err = hubwire(*verb, log / "store")
     assert code == 0, err
@@ -82,10 +82,10 @@ def test_lines_of_a_copy_say_what_is_withheld(log: Path) -> None:
 
 
 def test_programs_are_given_the_record_as_before(log: Path) -> None:
-    code, out, _ = hubwire("query", "--format", "jsonl", "--kind", "tool.called", log / "store")
+    code, out, _ = hubwire("query", "-o", "jsonl", "--kind", "tool.called", log / "store")
     assert code == 0
     assert json.loads(out)["arguments"]["$erased"]["by"] == "dpo-4"
-    code, out, _ = hubwire("query", "--format", "csv", "--kind", "tool.called", log / "store")
+    code, out, _ = hubwire("query", "-o", "csv", "--kind", "tool.called", log / "store")
     assert "$erased" in out
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import anyio
 import pytest
+from anyio.to_thread import run_sync as in_thread
 from test_proof_witness import LEAVES, LOG, NAME, WITNESS, body, proof, root, served, signed
 
 from hubwire.errors import ConfigurationError
@@ -31,6 +33,11 @@ def handover(size: int, old: KeySigner, new: KeySigner, *, signers: tuple[KeySig
     return Note(text, tuple(each.signature(text.encode()) for each in signers or (old, new)))
 
 
+async def begun(tmp_path: Path, key: KeySigner = LOG, *, begins: bool = False) -> Witness:
+    """Return a witness, made in a thread: its state is a directory."""
+    return await in_thread(lambda: Witness(WITNESS, tmp_path / "state", [key.vkey], begins=begins))
+
+
 async def statuses(witness: Witness, *asked: tuple[int, Note]) -> list[int]:
     found = []
     for old, note in asked:
@@ -41,28 +48,28 @@ async def statuses(witness: Witness, *asked: tuple[int, Note]) -> list[int]:
 
 
 async def test_a_witness_follows_a_hand_over_and_remembers_it(tmp_path: Path) -> None:
-    witness = Witness(WITNESS, tmp_path / "state", [LOG.vkey], begins=True)
+    witness = await begun(tmp_path, begins=True)
     assert await statuses(witness, (0, signed(3)), (3, signed(5, key=NEXT))) == [200, 403]
     assert await statuses(witness, (3, handover(6, LOG, NEXT)), (6, signed(8, key=NEXT))) == [200, 200]
     assert await statuses(witness, (8, signed(9)), (8, handover(9, NEXT, LAST))) == [403, 200]
     witness.close()
-    again = Witness(WITNESS, tmp_path / "state", [LOG.vkey])
+    again = await begun(tmp_path)
     assert again.logs == {NAME: 9}
     assert await statuses(again, (9, signed(10)), (9, signed(10, key=NEXT))) == [403, 403]
     assert await statuses(again, (9, signed(10, key=LAST))) == [200]
     again.close()
-    given_anew = Witness(WITNESS, tmp_path / "state", [LAST.vkey])
+    given_anew = await begun(tmp_path, LAST)
     assert await statuses(given_anew, (10, signed(11, key=LAST))) == [200]
     given_anew.close()
 
 
 async def test_only_what_both_keys_have_signed_hands_over(tmp_path: Path) -> None:
     """A thief of the old key can hand over to a key of his own; who has it not cannot, and no key hands over twice."""
-    witness = Witness(WITNESS, tmp_path / "state", [LOG.vkey], begins=True)
+    witness = await begun(tmp_path, begins=True)
     assert await statuses(witness, (0, signed(3))) == [200]
     half, other = handover(4, LOG, NEXT, signers=(LOG,)), handover(5, LOG, NEXT, signers=(NEXT,))
     assert await statuses(witness, (3, half), (4, other), (4, signed(5, key=NEXT))) == [200, 403, 403]
-    assert not list((tmp_path / "state").glob("*.handover"))
+    assert not await in_thread(lambda: list((tmp_path / "state").glob("*.handover")))
     assert await statuses(witness, (4, handover(6, LOG, NEXT)), (6, handover(7, LOG, LAST))) == [200, 403]
     assert await statuses(witness, (6, signed(7, key=LAST)), (6, signed(7, key=NEXT))) == [403, 200]
     witness.close()
@@ -70,24 +77,22 @@ async def test_only_what_both_keys_have_signed_hands_over(tmp_path: Path) -> Non
 
 async def test_a_kill_before_the_checkpoint_was_kept_changes_nothing(tmp_path: Path) -> None:
     """The hand-over has a file of its own, which is written first."""
-    witness = Witness(WITNESS, tmp_path / "state", [LOG.vkey], begins=True)
+    witness = await begun(tmp_path, begins=True)
     assert await statuses(witness, (0, signed(3))) == [200]
-    (file,) = (tmp_path / "state").glob("*.checkpoint")
-    before = file.read_bytes()
+    (file,) = await in_thread(lambda: list((tmp_path / "state").glob("*.checkpoint")))
+    before = await in_thread(file.read_bytes)
     assert await statuses(witness, (3, handover(6, LOG, NEXT))) == [200]
     witness.close()
-    file.write_bytes(before)
-    again = Witness(WITNESS, tmp_path / "state", [LOG.vkey])
+    await in_thread(lambda: file.write_bytes(before))
+    again = await begun(tmp_path)
     assert again.logs == {NAME: 3}
     assert await statuses(again, (3, handover(6, LOG, NEXT)), (6, signed(7, key=NEXT))) == [200, 200]
     again.close()
 
 
 def test_a_hand_over_that_was_changed_is_refused(tmp_path: Path) -> None:
-    import anyio
-
     async def make() -> None:
-        witness = Witness(WITNESS, tmp_path / "state", [LOG.vkey], begins=True)
+        witness = await begun(tmp_path, begins=True)
         assert await statuses(witness, (0, handover(6, LOG, NEXT))) == [200]
         witness.close()
 
