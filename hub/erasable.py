@@ -14,12 +14,12 @@ is deleted: so that a crash takes no other content away.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
+from binascii import Error as Base64Error, b2a_base64
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from os import urandom
 from typing import Any, NamedTuple
 
@@ -77,14 +77,15 @@ class Commitment(NamedTuple):
 
 def committed(salt: bytes, content: bytes) -> bytes:
     """Return the commitment to a content, as base64."""
-    return b64encode(hashlib.sha256(_DOMAIN + salt + content).digest())
+    return b64encode(sha256(_DOMAIN + salt + content).digest())
 
 
-def commit(content: bytes) -> tuple[dict[str, Any], bytes]:
-    """Return what takes the place of a content in its record, and the line of its page."""
+def commit(content: bytes) -> tuple[bytes, bytes]:
+    """Return what takes the place of a content in its record, as JSON, and the line of its page."""
     salt = urandom(_SALT_BYTES)
-    digest = committed(salt, content)
-    return {"$c": digest.decode(), "len": len(content)}, b"%b %b %b\n" % (digest, b64encode(salt), content)
+    digest = b2a_base64(sha256(_DOMAIN + salt + content).digest(), newline=False)
+    line = b"%b %b %b\n" % (digest, b2a_base64(salt, newline=False), content)
+    return b'{"$c":"%b","len":%d}' % (digest, len(content)), line
 
 
 def gone_line(digest: str, what: str, why: bytes) -> bytes:
