@@ -48,6 +48,7 @@ __all__ = (
     "page_path",
     "read_page",
     "value_at",
+    "with_value_at",
 )
 
 COMMITTED = b'"$c":'

@@ -11,6 +11,7 @@ import msgspec
 from .. import codec
 from .._foreign.arguments import Call, is_a
 from .._values import Value
+from ..erasable import COMMITTED, commitments_of, value_at, with_value_at
 from ..errors import ConfigurationError, HubError, InvalidRecord
 from ..events import Event
 from ..log import Record
@@ -116,7 +117,7 @@ def redacted(record: ExportRecord, redacting: Redacting | None) -> ExportRecord:
         return record
     line, whole = _redacted_line(record.line, redacting), record.whole
     if whole is not None:
-        whole = redacting.line(whole)
+        whole = _redacted_body(whole, redacting)
     if record.contents:
         contents = {name: _redacted_content(name, each, redacting) for name, each in record.contents.items()}
         record = attrs.evolve(record, contents=contents)
@@ -142,8 +143,29 @@ def _redacted_line(line: bytes, redacting: Redacting) -> bytes:
         body = codec.body_of(line)
     except InvalidRecord:
         return _redacted_foreign(line, redacting)
-    made = redacting.line(body)
+    made = _redacted_body(body, redacting)
     return line if made is body else made[:-1] + line[len(body) - 1 :]
+
+
+def _redacted_body(body: bytes, redacting: Redacting) -> bytes:
+    """Return what is shown of a record; commitments of erasable contents say nothing, and stay."""
+    commitments = commitments_of(codec.decode_fields(body)) if COMMITTED in body else []
+    if not commitments:
+        return redacting.line(body)
+    fields = codec.decode_fields(body)
+    kept = {each.field: value_at(fields, each.field) for each in commitments}
+    without = {name: value for name, value in fields.items() if name != "$c"}
+    for name in kept:
+        without = with_value_at(without, name, None)
+    blank = codec.encode_fields(without)
+    made = redacting.line(blank)
+    if made is blank:
+        return body
+    shown = codec.decode_fields(made)
+    for name, value in kept.items():
+        if isinstance(value_at(shown, name.rpartition(".")[0]) if "." in name else shown, dict):
+            shown = with_value_at(shown, name, value)
+    return codec.encode_fields({**shown, "$c": fields["$c"]})
 
 
 def _redacted_foreign(line: bytes, redacting: Redacting) -> bytes:
