@@ -113,7 +113,9 @@ async def test_a_log_that_is_shorter_than_it_was_is_shown_as_it_is() -> None:
     assert found.records < state.records
     assert found.integrity.outcome is Outcome.FAILS
     assert f"had {state.records} records when it was verified last, and has less" in found.integrity.faults[0]
-    assert any(f"what was known when it was verified last of {state.signed}" in each for each in found.completeness.faults)
+    assert any(
+        f"what was known when it was verified last of {state.signed}" in each for each in found.completeness.faults
+    )
     assert found.state is None
 
 
@@ -196,4 +198,3 @@ def test_the_command_prints_what_is_known_at_any_width(
         assert end.value.code == 0, err.getvalue()
     assert "a newer checkpoint" in " ".join(out.getvalue().split())
     assert json.loads(next(line for line in out.getvalue().split("\n") if line.startswith("{")))["holds"]
-

@@ -152,7 +152,6 @@ async def test_a_kill_between_the_parts_of_an_erasure_is_finished(
 
 async def test_two_erasures_of_the_same_say_it_once() -> None:
     """The second one waits for the first, and finds no content that is there."""
-
     store = MemoryStore()
     log = await many(store, 20)
     found = []

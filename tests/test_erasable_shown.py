@@ -48,7 +48,9 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     "data": {"street": "1 High St", "ward": "north"},
                 }
             )
-        await audit.append({"kind": "tool.called", "agent_id": "agent-1", "tool": "look", "arguments": {"name": SECRET}})
+        await audit.append(
+            {"kind": "tool.called", "agent_id": "agent-1", "tool": "look", "arguments": {"name": SECRET}}
+        )
         await audit.append({"kind": "envelope.posted", "agent_id": "agent-0", "content": {"text": "all is well"}})
         await audit.erase(agent="agent-1", by="dpo-4", basis="GDPR art. 17")
         await audit.aclose()
@@ -120,7 +122,7 @@ def test_what_is_no_mark_stays_the_same_object(value: Any) -> None:
 
 def test_hostile_words_stay_in_their_line() -> None:
     """Signs that move a cursor are escaped, long words are cut, and depth is no matter."""
-    fields = {"kind": "note.taken", "content": {"$erased": {"by": "\x1b[31m\n" + "x" * 5000, "basis": "‮"}}}
+    fields = {"kind": "note.taken", "content": {"$erased": {"by": "\x1b[31m\n" + "x" * 5000, "basis": "\u202e"}}}
     words = words_of(fields, Names())
     assert "\x1b" not in words
     assert "\n" not in words

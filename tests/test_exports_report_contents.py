@@ -1,4 +1,4 @@
-"""Erasable contents and cosignatures in reports, in a real browser: shown, held against what was committed and signed."""
+"""Erasable contents and cosignatures in reports, in a real browser: shown, and held against what was signed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in range(6):
             data = {"street": f"{number} High St", "ward": "north"}
             await audit.append({"kind": "note.taken", "content": f"{SAID} {number}", "data": data})
-        await audit.append({"kind": "note.taken", "content": "x" * 70_000, "data": {"street": "long", "filling": "y" * 70_000}})
+        await audit.append(
+            {"kind": "note.taken", "content": "x" * 70_000, "data": {"street": "long", "filling": "y" * 70_000}}
+        )
         await audit.append({"kind": "note.taken", "content": {"text": SECRET}})
         await audit.erase(records=2, by="dpo-4", basis="GDPR art. 17")
         await audit.witnessed()
@@ -124,7 +126,9 @@ def test_a_content_that_was_changed_in_the_file_is_red(reader: Reader, store: Pa
             else:
                 contents["content"] = {"salt": "%", "content": "{"}
 
-        return tampered(content, lambda rows: [change_contents(row, change) if n == 1 else row for n, row in enumerate(rows)])
+        return tampered(
+            content, lambda rows: [change_contents(row, change) if n == 1 else row for n, row in enumerate(rows)]
+        )
 
     for what in ("text", "salt", "other", "odd"):
         reader.open(harm(what))
@@ -153,7 +157,9 @@ def test_odd_contents_of_a_file_never_leave_their_place(reader: Reader, store: P
     for odd in (b"[]", b"7", b"{", b'{"content":7}', b'{"__proto__":{"gone":"erased"},"content":{"gone":"toString"}}'):
         changed = tampered(
             content,
-            lambda rows, odd=odd: [b"\t".join([*row.split(b"\t")[:5], odd]) if n == 1 else row for n, row in enumerate(rows)],
+            lambda rows, odd=odd: [
+                b"\t".join([*row.split(b"\t")[:5], odd]) if n == 1 else row for n, row in enumerate(rows)
+            ],
         )
         page = reader.open(changed)
         assert page.evaluate("({}).gone") is None

@@ -205,9 +205,10 @@ class Witness:
         """``state`` is a directory of its own, made with ``begins``, and ``logs`` the verifier keys of the logs.
 
         A log may have several. A checkpoint by which one of them hands over to another is followed, for good: that
-        one counts from there on, and the one before it for no more records. Raises :class:`~hubwire.errors.ConfigurationError`: the state
-        is not there, another witness has it, or it is damaged; :class:`~hubwire.errors.CheckpointInvalid` for what is
-        no key of a log.
+        one counts from there on, and the one before it for no more records.
+
+        Raises :class:`~hubwire.errors.ConfigurationError`: the state is not there, another witness has it, or it is
+        damaged; :class:`~hubwire.errors.CheckpointInvalid` for what is no key of a log.
         """
         if type(key) is not WitnessKey:
             raise ConfigurationError(f"Witness(): key is a WitnessKey, not {type(key).__name__}")

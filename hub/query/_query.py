@@ -72,8 +72,8 @@ def query(
 
     It only reads, so the log may be written meanwhile: to its present end. ``after`` is the cursor of a record, behind
     which it begins, in its direction. ``limit`` is how many records come at most. ``with_contents``: each is given with
-    the erasable contents that are there; without them it is quicker, and its :attr:`Found.shown` is its line. Memory stays constant, and between
-    pieces of 256 KiB the loop runs on. ``call`` is how errors name the call that was made.
+    the erasable contents that are there; without them it is quicker, and its :attr:`Found.shown` is its line. Memory
+    stays constant, and between pieces of 256 KiB the loop runs on. ``call`` is how errors name the call that was made.
 
     Raises :class:`~hubwire.errors.ConfigurationError` for what cannot be, and :class:`~hubwire.errors.InvalidCursor`
     for text that is no cursor. Reading raises :class:`~hubwire.errors.LogDamaged`, with segment and byte, at

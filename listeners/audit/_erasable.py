@@ -162,9 +162,7 @@ class Erasable:
             )
         selection = _selection(chosen) if chosen else None
         eraser = await self._ready_to_erase("erase()")
-        choose = partial(
-            _collect, store=self._store, path=self.path, numbers=numbers, selection=selection, names=names
-        )
+        choose = partial(_collect, store=self._store, path=self.path, numbers=numbers, selection=selection, names=names)
         done = await eraser.erase(choose, by=by, basis=basis)
         if done is None:
             return Erased(path=self.path, records=0, contents=0, size_bytes=0, record=None, by=by, basis=basis)

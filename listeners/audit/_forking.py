@@ -54,8 +54,8 @@ class Fork:
     note: Note | None
     """The first checkpoint of the new name; None of a dry run."""
     seen: SeenElsewhere | None = None
-    """A witness that has seen records of the old name which are not there, as a ``log.unwitnessed`` says: they are lost,
-    also where the checkpoint ``old`` knows nothing of them, as after a restore from a copy."""
+    """A witness that has seen records of the old name which are not there, as a ``log.unwitnessed`` says: they are
+    lost, also where the checkpoint ``old`` knows nothing of them, as after a restore from a copy."""
 
 
 async def fork(

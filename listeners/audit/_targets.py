@@ -89,4 +89,5 @@ class Targets:
         for fields, ranges in self._ranges.items():
             for first in range(0, len(ranges), 2 * RANGES_MAX):
                 piece = ranges[first : first + 2 * RANGES_MAX]
-                yield {"fields": list(fields), "records": [list(each) for each in zip(piece[::2], piece[1::2])]}
+                pairs = zip(piece[::2], piece[1::2], strict=True)
+                yield {"fields": list(fields), "records": [list(each) for each in pairs]}

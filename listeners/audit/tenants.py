@@ -294,9 +294,7 @@ class TenantAuditLogs(BaseHubListener):
         on_head = None if self._on_head is None else partial(self._on_head, tenant)
         path, signer = self.path_of(tenant), self._signers.signer_of(tenant)
         witnesses = witnesses_for(tenant, self._witnesses)
-        return AuditLog(
-            self._store, path=path, on_head=on_head, signer=signer, witnesses=witnesses, **self._settings
-        )
+        return AuditLog(self._store, path=path, on_head=on_head, signer=signer, witnesses=witnesses, **self._settings)
 
     async def aclose(self) -> None:
         """Write how far the logs are, mark them as cleanly closed, and close them."""
