@@ -39,7 +39,8 @@ class ArchivedContents:
                     raise ConfigurationError(
                         f"record {record.index} of the log {self._path} is to be pruned, and its content of"
                         f" {each.field!r:.80} is there: no erasure would reach it in the archive"
-                        f" {self._archive!r:.200}. Nothing was pruned. Erase the contents of what is pruned before, by erase() or hubwire erase;"
+                        f" {self._archive!r:.200}. Nothing was pruned. Erase the contents of what is pruned before,"
+                        " by erase() or hubwire erase;"
                         " or make a copy without contents by hubwire redact, and prune this log without an archive"
                     )
                 if each.digest in page.gone:
