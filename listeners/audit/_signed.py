@@ -151,8 +151,8 @@ class SignedChecks:
         self._due = sorted({size for size in sizes if size >= first})
         if state is None:
             await self._follow(sorted({size for size in sizes if size < first}))
-        known = None if state is None else state.tree
-        self._tree = await self._tree_before(first) if known is None else known.copy()
+        before = None if state is None else state.tree
+        self._tree = await self._tree_before(first) if before is None else before.copy()
         if self.expected is not None and self.expected.size < first and self._tree is not None:
             await self._meet_earlier(self.expected, self._tree)
         await self.add(())  # a checkpoint of just the records that are not read again
