@@ -31,7 +31,8 @@ async def signed_part(
 
     ``shown`` are the numbers of records, in ascending order, a ``range`` for all of them. ``vkey`` goes along, for
     readers that have no key of the log yet, and so do the keys of ``witnesses``. It only reads, and checks no
-    signature and no hash: that is for who is shown the records. Where not all are, the log is read once, for the hashes of the others.
+    signature and no hash: that is for who is shown the records. Where not all are, the log is
+    read once, for the hashes of the others.
 
     Raises :class:`~hubwire.errors.InvalidRecord` for numbers that are none, or not in ascending order,
     :class:`~hubwire.errors.CheckpointInvalid` if the checkpoint is damaged, or ``vkey`` is no key, or a witness's is
