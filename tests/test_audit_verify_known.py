@@ -44,7 +44,7 @@ async def test_who_gives_a_checkpoint_is_not_told_to_keep_one() -> None:
     await audit.aclose()
     said = unknown(await examine(store, vkey=KEY.vkey))
     assert "wrote it anew: a checkpoint kept elsewhere" in said
-    assert "a checkpoint or head kept elsewhere, the state of an earlier verification" in said
+    assert "a checkpoint or a head kept elsewhere, the state of an earlier verification" in said
     size = Checkpoint.parse(older.text).size
     said = unknown(await examine(store, vkey=KEY.vkey, expect_checkpoint=older))
     assert f"behind the {size} records of which a checkpoint was kept" in said

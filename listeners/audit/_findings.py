@@ -453,13 +453,14 @@ class Findings:
             after = f", behind the {kept:,} records of which a {'head' if head == kept else 'checkpoint'} was kept"
         elif verified:
             after = f", behind the {verified:,} records that were verified before"
-        newer = "newer " if kept else ""
+        what = "newer checkpoint or head" if kept else "checkpoint or a head"
         if not self._signed.checked:
+            newer = "newer " if kept else ""
             return f"whether log, marker and journal were cut together{after}: a {newer}head kept elsewhere shows it"
         earlier = "" if verified else ", the state of an earlier verification"
         return (
             f"whether log, checkpoints, marker and journal were cut together{after}, or all of them put back from an"
-            f" older copy: a {newer}checkpoint or head kept elsewhere{earlier}, or a witness shows it"
+            f" older copy: a {what} kept elsewhere{earlier}, or a witness shows it"
         )
 
     def _notes(self) -> list[str]:
