@@ -108,6 +108,25 @@ async def test_a_kill_in_an_append_leaves_no_content_without_its_record() -> Non
         assert not (await verify(killed)).notes
 
 
+async def test_a_kill_before_the_first_record_of_a_start_leaves_no_content() -> None:
+    """The log has a clean end still."""
+    store = Killed()
+    await (await written(store, 3)).aclose()
+    store.states = []
+    log = AuditLog(store, erasable=["content"])
+    await log.append(record(content="of the last"))
+    for state in store.states:
+        killed = await store_of(state)
+        again = AuditLog(killed, erasable=["content"])
+        await again.append({"n": 1})
+        kept = {str(each.get("content")) for each in await again.read_all()}
+        assert (b'"of the last"' in await bytes_of(killed)) is ("of the last" in kept)
+        await again.aclose()
+        assert not (await verify(killed)).notes
+    store.states = None
+    await log.aclose()
+
+
 async def test_a_file_that_is_deleted_in_part_loses_nothing() -> None:
     """As object stores may leave one that had parts: its beginning."""
     store = Killed()

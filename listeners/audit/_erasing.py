@@ -120,11 +120,21 @@ class Eraser:
             if left is not None:
                 await self.again(left.since)
             if self._contents is not None and not self._is_swept:
-                newest = [] if self._log.inspection.is_clean else (await self.pages.names())[-2:]
-                await self._take_out_unnamed({*newest, *(() if left is None else left.pages)})
+                pages = {*await self._newest(), *(() if left is None else left.pages)}
+                await self._take_out_unnamed(pages, end=self._log.records)  # behind that may be a torn line
             if left is not None:
                 await self._store.delete(self._file)
             self.is_ready = self._is_swept = True
+
+    async def _newest(self) -> list[str]:
+        """Return the pages on which a crash may have left contents without their records.
+
+        Behind a clean end, these are pages that were begun since, before a first record.
+        """
+        names = await self.pages.names()
+        if self._log.inspection.is_clean:
+            return [name for name in names if name >= f"{self._log.records:020d}"]
+        return names[-2:]
 
     async def _left(self) -> _Left | None:
         """Return what the file says that is not done; None if it is not there."""
@@ -148,7 +158,7 @@ class Eraser:
     async def again(self, since: int = 0) -> int:
         """Do all that the log says was erased, from a record on; return how many contents were there still."""
         done, said = 0, list[Erasure]()
-        async for erasure in _erasures_in(self._store, self._path, since):
+        async for erasure in _erasures_in(self._store, self._path, since, before=self._log.records):
             said.append(erasure)
             if len(said) == _TOGETHER:
                 done += (await self._carry_out(said))[0]
@@ -163,7 +173,8 @@ class Eraser:
         """
         async with self._calls:
             present = Present(self._store, self._path, lambda: self._log.records)
-            targets = Targets(present, partial(_erasures_from, self._store, self._path))
+            erasures_from = partial(_erasures_from, self._store, self._path, before=self._log.records)
+            targets = Targets(present, erasures_from)
             await choose(targets)
             return await self._do(targets, by, basis)
 
@@ -173,7 +184,8 @@ class Eraser:
         ``since``: only those of which their pages say that a record from this one on has erased them.
         """
         async with self._calls:
-            done = await self._do(await gone_in(self._store, self._path, since=since), by, basis)
+            gone = await gone_in(self._store, self._path, since=since, before=self._log.records)
+            done = await self._do(gone, by, basis)
             return 0 if done is None else done.said_again
 
     async def _do(self, targets: Targets, by: str, basis: str) -> Done | None:
@@ -233,12 +245,14 @@ class Eraser:
         again = {digest for digest, erasure in erasures.items() if erasure.is_again}
         return await self.pages.erase(page, {digest: each.why for digest, each in erasures.items()}, anew=again)
 
-    async def _take_out_unnamed(self, pages: AbstractSet[str], pending: AbstractSet[str] = frozenset()) -> None:
+    async def _take_out_unnamed(
+        self, pages: AbstractSet[str], pending: AbstractSet[str] = frozenset(), *, end: int | None = None
+    ) -> None:
         """Take contents out of pages whose records a crash, or an error, has prevented."""
         if not pages:
             return
         named: dict[str, set[str]] = {page: set() for page in pages}
-        async for record in records_before(self._store, self._path, since=int(min(pages)[:20])):
+        async for record in records_before(self._store, self._path, end, since=int(min(pages)[:20])):
             for each in commitments_of(await whole_fields(self._store, self._path, record.body) or {}):
                 if each.page in named:
                     named[each.page].add(each.digest)

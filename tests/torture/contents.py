@@ -117,8 +117,8 @@ def _on_pages(folder: Path) -> Iterator[tuple[tuple[str, str], bytes]]:
         if not re.fullmatch(r"\d{20}-[0-9a-f]{8}([.]e)?", file.name):
             continue  # the rest of a write that was not finished
         for line in file.read_bytes().split(b"\n")[:-1]:
-            digest, salt, *content = line.split(b" ", 2)
-            if salt != b"-" and content:
-                made = hashlib.sha256(b"hub-commit-v1" + base64.b64decode(salt) + content[0]).digest()
+            digest, salt, content = (*line.split(b" ", 2), b"", b"")[:3]
+            if re.fullmatch(rb"[\w+/]{43}=", salt):  # else it is erased, or torn
+                made = hashlib.sha256(b"hub-commit-v1" + base64.b64decode(salt) + content).digest()
                 if base64.b64encode(made) == digest:
-                    yield (file.name.removesuffix(".e"), digest.decode()), content[0]
+                    yield (file.name.removesuffix(".e"), digest.decode()), content

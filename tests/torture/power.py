@@ -40,6 +40,9 @@ class Recording:
     @property
     def failures(self) -> list[str]:
         """What the program has failed with although its disk was in order."""
+        failed = next((number for number, op in enumerate(self.ops) if op.kind == "fail"), 0)
+        if {"life": "1"} in said(b"".join(op.data for op in self.ops[:failed] if op.kind == "say")):
+            return []  # it is the second life that was harmed
         lines = said(b"".join(op.data for op in self.ops if op.kind == "say"))
         second = lines.index({"life": "1"})
         return [line["failed"] for line in lines[second if self.fails_at else 0 :] if "failed" in line]
