@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from ._gone import in_words
 from .provenance import provenance_of
 
 __all__ = ("Called", "gist_of")
@@ -31,6 +32,7 @@ _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 # Fields that stand elsewhere in the line, or are for programs.
 _LEFT_OUT = frozenset(
     (
+        "$c",
         "agent_id",
         "approval_id",
         "at",
@@ -332,12 +334,17 @@ def _said(content: Any) -> str:
 
 
 def _pairs(fields: Any) -> str:
-    return (
-        ", ".join(f"{key}={_text(value)}" for key, value in fields.items())
-        if isinstance(fields, dict)
-        else _text(fields)
-    )
+    if not isinstance(fields, dict) or any(str(key).startswith("$") for key in fields):
+        return _text(fields)
+    return ", ".join(f"{key}={_text(value)}" for key, value in fields.items())
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    if isinstance(value, str):
+        return value
+    encoded = msgspec.json.encode(value)
+    if b'{"$' in encoded:  # it may stand for a content that is not there
+        told = in_words(value)
+        if told is not value:
+            return told if isinstance(told, str) else msgspec.json.encode(told).decode()
+    return encoded.decode()

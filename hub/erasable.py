@@ -14,12 +14,12 @@ is deleted: so that a crash takes no other content away.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
+from binascii import Error as Base64Error, b2a_base64
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from os import urandom
 from typing import Any, NamedTuple
 
@@ -42,12 +42,14 @@ __all__ = (
     "commit",
     "commitments_of",
     "contents_in",
+    "files_of_page",
     "gone_line",
     "is_page",
     "page_files",
     "page_path",
     "read_page",
     "value_at",
+    "with_value_at",
 )
 
 COMMITTED = b'"$c":'
@@ -77,14 +79,15 @@ class Commitment(NamedTuple):
 
 def committed(salt: bytes, content: bytes) -> bytes:
     """Return the commitment to a content, as base64."""
-    return b64encode(hashlib.sha256(_DOMAIN + salt + content).digest())
+    return b64encode(sha256(_DOMAIN + salt + content).digest())
 
 
-def commit(content: bytes) -> tuple[dict[str, Any], bytes]:
-    """Return what takes the place of a content in its record, and the line of its page."""
+def commit(content: bytes) -> tuple[bytes, bytes]:
+    """Return what takes the place of a content in its record, as JSON, and the line of its page."""
     salt = urandom(_SALT_BYTES)
-    digest = committed(salt, content)
-    return {"$c": digest.decode(), "len": len(content)}, b"%b %b %b\n" % (digest, b64encode(salt), content)
+    digest = b2a_base64(sha256(_DOMAIN + salt + content).digest(), newline=False)
+    line = b"%b %b %b\n" % (digest, b2a_base64(salt, newline=False), content)
+    return b'{"$c":"%b","len":%d}' % (digest, len(content)), line
 
 
 def gone_line(digest: str, what: str, why: bytes) -> bytes:
@@ -97,11 +100,19 @@ def gone_line(digest: str, what: str, why: bytes) -> bytes:
 
 def commitments_of(fields: Mapping[str, Any]) -> list[Commitment]:
     """Return the commitments of a record; none if what it has under their key was not written by a log."""
-    match fields.get("$c"):
-        case {"fields": list(names), "page": str(page), **rest} if not rest and _PAGE_NAME.fullmatch(page):
-            found = [_commitment(fields, name, page) for name in names if type(name) is str]
-            return [each for each in found if each is not None] if None not in found else []
-    return []
+    own = fields.get("$c")
+    if not isinstance(own, dict) or len(own) != 2:  # not by patterns: it is asked of each record of a log
+        return []
+    names, page = own.get("fields"), own.get("page")
+    if type(names) is not list or type(page) is not str or not _PAGE_NAME.fullmatch(page):
+        return []
+    found = []
+    for name in names:
+        if type(name) is str:
+            if (each := _commitment(fields, name, page)) is None:
+                return []
+            found.append(each)
+    return found
 
 
 def is_page(name: str) -> bool:
@@ -110,10 +121,13 @@ def is_page(name: str) -> bool:
 
 
 def _commitment(fields: Mapping[str, Any], name: str, page: str) -> Commitment | None:
-    match value_at(fields, name):
-        case {"$c": str(digest), "len": int(size), **rest} if not rest and _COMMITMENT.fullmatch(digest):
-            return Commitment(name, digest, size, page)
-    return None
+    value = value_at(fields, name) if "." in name else fields.get(name)
+    if not isinstance(value, dict) or len(value) != 2:
+        return None
+    digest, size = value.get("$c"), value.get("len")
+    if type(digest) is not str or type(size) is not int or not _COMMITMENT.fullmatch(digest):
+        return None
+    return Commitment(name, digest, size, page)
 
 
 def value_at(fields: Mapping[str, Any], name: str) -> Any:
@@ -224,9 +238,7 @@ _PAGE_SECONDS = 1.0
 async def read_page(store: KnowledgeStore, path: str, page: str) -> Page | None:
     """Return a page of a log, of both files where a crash has left both; None if there is none."""
     for _ in range(_ATTEMPTS):
-        contents = [await store.read_bytes(file) for file in page_files(path, page)]
-        found = [Page(content) for content in contents if content is not None]
-        if found:
+        if found := await files_of_page(store, path, page):
             for other in found[1:]:
                 found[0].merge(other)
             return found[0]
@@ -235,10 +247,13 @@ async def read_page(store: KnowledgeStore, path: str, page: str) -> Page | None:
 
 async def contents_in(store: KnowledgeStore, path: str, page: str) -> set[str]:
     """Return the commitments whose contents are in a file of a page, also where its other file says they are gone."""
-    found: set[str] = set()
-    for file in page_files(path, page):
-        found.update(Page(await store.read_bytes(file) or b"").contents)
-    return found
+    return {digest for file in await files_of_page(store, path, page) for digest in file.contents}
+
+
+async def files_of_page(store: KnowledgeStore, path: str, page: str) -> list[Page]:
+    """Return what each file of a page says that is there: both, where a crash has left both."""
+    contents = [await store.read_bytes(file) for file in page_files(path, page)]
+    return [Page(content) for content in contents if content is not None]
 
 
 class Opener:
@@ -287,7 +302,23 @@ class Opener:
             opened = with_value_at(opened, commitment.field, await self._value(commitment))
         return opened
 
+    async def salted(self, body: bytes) -> dict[str, dict[str, Any]]:
+        """Return what shows of each erasable content of a record that it is the one which was committed to, by field.
+
+        That is ``{"salt": base64, "content": JSON}``; or ``{"gone": ...}`` of one that is not there: ``"erased"`` or
+        ``"withheld"``, with ``"why"``, ``"missing"`` or ``"altered"``.
+        """
+        if COMMITTED not in body:
+            return {}
+        found = {}
+        for commitment in commitments_of(codec.decode_fields(body)):
+            found[commitment.field] = _salted(await self._page(commitment), commitment)
+        return found
+
     async def _value(self, commitment: Commitment) -> Any:
+        return _shown(await self._page(commitment), commitment)
+
+    async def _page(self, commitment: Commitment) -> Page:
         now = asyncio.get_running_loop().time()
         until, page = self._pages.get(commitment.page, (0.0, None))
         if page is None or until < now or not _has(page, commitment):  # it may have grown, or been erased in
@@ -296,11 +327,25 @@ class Opener:
             self._pages[commitment.page] = now + _PAGE_SECONDS, page
             if len(self._pages) > _PAGES_MAX:
                 self._pages.popitem(last=False)
-        return _shown(page, commitment)
+        return page
 
 
 def _has(page: Page, commitment: Commitment) -> bool:
     return commitment.digest in page.contents or commitment.digest in page.gone
+
+
+def _salted(page: Page, commitment: Commitment) -> dict[str, Any]:
+    """Return a content with its salt, or what became of it."""
+    if commitment.digest in page.gone:
+        return {"gone": page.gone[commitment.digest][0], "why": page.why(commitment.digest)}
+    try:
+        content = page.content(commitment)
+        if content is not None:
+            salt = page.contents[commitment.digest].partition(b" ")[0]
+            return {"salt": salt.decode(), "content": content.decode()}
+    except (InvalidRecord, UnicodeDecodeError):
+        return {"gone": "altered"}
+    return {"gone": "missing"}
 
 
 def _shown(page: Page, commitment: Commitment) -> Any:

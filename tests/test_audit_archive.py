@@ -332,18 +332,68 @@ async def test_a_store_beside_its_archive_is_only_read() -> None:
 
 
 async def test_erasable_contents_are_not_archived() -> None:
-    """No erasure would reach them there."""
+    """No erasure would reach them there. A log that prunes itself says so, and keeps its records."""
     store, archive, clock = MemoryStore(), MemoryStore(), ManualClock()
-    with pytest.raises(ConfigurationError, match="not both"):
-        AuditLog(store, archive=archive, erasable=["part"])
-    written = await days_of(store, clock, 9, erasable=["part"])
-    await written.aclose()
-    audit = AuditLog(store, archive=archive, clock=clock, rotation=DAILY)
+    audit = await days_of(store, clock, 9, erasable=["part"], archive=archive, retention=FOUR)
     before = await firsts(store)
-    with pytest.raises(ConfigurationError, match="prune this log without an archive"):
+    with pytest.raises(ConfigurationError, match="Erase the contents of what is pruned before"):
         await audit.prune(retention=FOUR)
+    await audit.erase(records=range(1, 6), by="dpo", basis="asked")  # of some of them: one is left
+    with pytest.raises(ConfigurationError, match="content of 'part' is there"):
+        await audit.prune(retention=FOUR)
+    assert audit.prune_errors
+    assert "part" in str(audit.problem)
     await audit.aclose()
-    assert (await firsts(store), await files_of(archive)) == (before, {})
+    assert not {path for path in await files_of(archive) if "/log/" in path}
+    assert set(before) <= set(await firsts(store))
+
+
+async def test_records_whose_contents_were_all_erased_are_archived() -> None:
+    """And the archive knows why they are gone, also of a page whose other records were archived before."""
+    store, archive, clock = MemoryStore(), MemoryStore(), ManualClock()
+    audit = await days_of(store, clock, 9, erasable=["part"], archive=archive)
+    every = [record.index async for record in audit.read() if "part" in record.fields]
+    await audit.erase(records=every[:8], by="dpo", basis="asked")
+    await audit.prune(retention=Retention(segments_max=7))
+    await audit.erase(records=every[8:12], by="dpo", basis="again")
+    await audit.prune(retention=FOUR)
+    await audit.aclose()
+    in_archive = b"".join((await files_of(archive)).values())
+    pages = [path for path in await files_of(archive) if "/erasable/" in path]
+    assert pages
+    assert b'"part":{"$c"' in in_archive
+    joined = archived(store, archive)
+    found = await examine(joined)
+    assert found.holds, found
+    assert found.contents is not None
+    assert found.contents.missing == 0
+    assert found.contents.erased == 12
+    read = [record.fields["part"] async for record in AuditLog(joined).read() if "part" in record.fields]
+    assert [each["$erased"]["basis"] for each in read[:12]] == ["asked"] * 8 + ["again"] * 4
+    assert (await examine(store)).holds
+    dead = await examine(archive)
+    assert dead.integrity.outcome is not Outcome.UNKNOWN
+
+
+async def test_a_kill_at_any_step_of_archiving_erased_contents_is_finished() -> None:
+    store, archive, clock = Killed(), MemoryStore(), ManualClock()
+    audit = await days_of(store, clock, 7, erasable=["part"], archive=archive)
+    every = [record.index async for record in audit.read() if "part" in record.fields]
+    await audit.erase(records=every, by="dpo", basis="asked")
+    store.states = []
+    await audit.prune(retention=FOUR)
+    states, store.states = store.states, None
+    await audit.aclose()
+    copies = await files_of(archive)
+    for number, state in enumerate(states):
+        killed, at = await store_of(state), await store_of(copies)
+        again = AuditLog(killed, archive=at, clock=clock, rotation=DAILY, erasable=["part"])
+        await again.prune(retention=FOUR)
+        await again.aclose()
+        found = await examine(archived(killed, at))
+        assert found.holds, (number, found)
+        assert found.contents is not None
+        assert found.contents.erased == len(every), number
 
 
 async def test_timestamps_are_archived_with_their_checkpoints() -> None:

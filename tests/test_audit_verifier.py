@@ -132,7 +132,8 @@ async def test_a_log_whose_end_was_exchanged_since_is_found_by_its_marker() -> N
     assert failing(found) == ["integrity"]
 
 
-async def test_of_a_log_that_has_less_than_a_state_no_record_is_said_to_be_signed(key: KeySigner) -> None:
+async def test_of_a_log_that_has_less_than_a_state_what_is_there_is_looked_at(key: KeySigner) -> None:
+    """All of it, as without a state: so it is known who has signed that, and which checkpoint was put back."""
     store = MemoryStore()
     await fill(store, range(3), key=key)
     older = {path: await store.read_bytes(path) async for path in files_of(store)}
@@ -141,8 +142,10 @@ async def test_of_a_log_that_has_less_than_a_state_no_record_is_said_to_be_signe
     for path in [path async for path in files_of(store)]:
         await replace(store, path, older.get(path))
     found = await examine(store, vkey=key.vkey, state=state)
-    assert failing(found) == ["integrity"]
-    assert found.signer.outcome is Outcome.UNKNOWN
+    assert failing(found) == ["integrity", "completeness"]
+    assert found.signer.outcome is Outcome.HOLDS
+    assert found.records < state.records
+    assert f"first {found.records:,} of {found.records:,} records" in found.signer.reason
 
 
 @pytest.mark.parametrize("is_signed", [False, True], ids=["unsigned", "signed"])

@@ -456,7 +456,7 @@ async def test_what_cannot_be_kept_is_not_cosigned(tmp_path: Path, monkeypatch: 
     async with served(tmp_path) as server:
         await HttpWitness(server.url, server.vkey).witness(request(3))
 
-        def fail(*_: object) -> None:
+        def fail(*_: object, **__: object) -> None:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(witness_module.WitnessState, "write", fail)

@@ -100,7 +100,7 @@ def show(
         str,
         Parameter(
             allow_leading_hyphen=True,
-            help="The event's seq or its id, the place of a record as index:7, or -1 for the last one.",
+            help="The event's seq or its id, the place of a record as index:7, or index:-1 for the last one.",
         ),
     ],
     target: Annotated[

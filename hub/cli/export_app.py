@@ -84,6 +84,14 @@ def report(
         str | None,
         Parameter(help="Of a signed log: the verifier key, or a file with it, for readers who do not have it."),
     ] = None,
+    witness: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="The verifier key of a witness that has seen the log, or a file with it, for readers who do not have"
+            " it; may be given again.",
+            negative=(),
+        ),
+    ] = (),
     title: Annotated[
         str | None, Parameter(help="What stands at its head; by default the log, and what is selected.")
     ] = None,
@@ -103,6 +111,7 @@ def report(
             output=output,
             title=title,
             vkey=verifier_key(vkey),
+            witnesses=[key for key in map(verifier_key, witness) if key is not None],
             selection=filters.selection("report"),
             log=log,
             raw=raw,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from array import array
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -72,7 +72,8 @@ class Source:
         async for record, previous in self._lines(end):
             self.written += 1
             whole, leaf = await self._whole(record), await self._withheld(record)
-            yield ExportRecord(record.line, record.index, whole, previous, leaf is not None, leaf)
+            contents = await self._contents(record, whole)
+            yield ExportRecord(record.line, record.index, whole, previous, leaf is not None, leaf, contents)
             if self.written % _PROGRESS_EVERY == 0:
                 progress.update(task, completed=record.index)
         progress.update(task, completed=end)
@@ -110,17 +111,29 @@ class Source:
     async def _restore(self, body: bytes) -> bytes:
         return await opened(self._store, self._path, body, self._opener)
 
+    async def _contents(self, record: Record, whole: bytes | None) -> dict[str, dict[str, Any]] | None:  # noqa: ARG002
+        """Return the erasable contents of a record with what shows that they are its own; None: they are in it."""
+        return None
+
 
 class LinkedSource(Source):
     """The same, and what a report wants to know beside: the chain value before each record, the head, and names."""
 
     def __init__(
-        self, store: KnowledgeStore, path: str, selection: Selection, *, raw: bool, vkey: VerifierKey | None = None
+        self,
+        store: KnowledgeStore,
+        path: str,
+        selection: Selection,
+        *,
+        raw: bool,
+        vkey: VerifierKey | None = None,
+        witnesses: Sequence[VerifierKey] = (),
     ) -> None:
         super().__init__(store, path, selection)
         self.signed: SignedPart | None = None
         """What shows that the records are in a signed log; known when they were read, None for one that is not."""
         self._vkey = vkey
+        self._witnesses = tuple(witnesses)
         self.head: Head | None = None
         """The head of the log at that end; known when the records were read, None for a log without a chain."""
         self.names: dict[str, str] = {}
@@ -131,6 +144,11 @@ class LinkedSource(Source):
     async def _restore(self, body: bytes) -> bytes:
         """Return a long record as it stands in the log: a report holds its lines against the chain."""
         return await restore(self._store, self._path, body)
+
+    async def _contents(self, record: Record, whole: bytes | None) -> dict[str, dict[str, Any]] | None:
+        if COMMITTED not in record.line or fields_of(record) is None:
+            return None
+        return await self._opener.salted(record.body if whole is None else whole)
 
     async def _lines(self, end: int) -> _Lines:
         if not self._selection.is_everything:
@@ -148,7 +166,9 @@ class LinkedSource(Source):
         self.head = await head_at(self._store, self._path, end)
         of_all = range((await read_kept(self._store, self._path)).first, end)
         numbers = of_all if self._selection.is_everything else shown
-        self.signed = await signed_part(self._store, numbers, path=self._path, vkey=self._vkey)
+        self.signed = await signed_part(
+            self._store, numbers, path=self._path, vkey=self._vkey, witnesses=self._witnesses
+        )
 
     async def _followed(self, lines: _Lines) -> _Lines:
         """Iterate over all records, each with the chain value of the one before."""

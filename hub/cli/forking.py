@@ -37,7 +37,10 @@ def _print(made: audit.Fork, key: str, signer: KeySigner) -> None:
     old, would = made.old, "would go on" if made.note is None else "goes on"
     say(escape(f"{made.path} {would} as {made.origin} from record {made.record} on, with the key in {key}"))
     signed = f"{old.origin} had signed {plural(old.size, 'record')}"
-    if made.is_continuous:
+    if made.seen is not None:
+        what = "all of them are there, but records that came after are lost" if made.is_continuous else "some are lost"
+        say(escape(f"{signed}; {what}: {made.seen}; log.forked says so to all who verify"))
+    elif made.is_continuous:
         say(escape(f"{signed}; all of them are there"))
     else:
         say(escape(f"{signed}; what is there is not what it had signed, and log.forked says so to all who verify"))

@@ -14,7 +14,7 @@ def prove(
         str | None,
         Parameter(
             allow_leading_hyphen=True,
-            help="The event's seq or its id, the place of a record as index:7, or -1 for the last one.",
+            help="The event's seq or its id, the place of a record as index:7, or index:-1 for the last one.",
         ),
     ] = None,
     target: Annotated[

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from .._gone import in_words
 from ..codec import decode_fields
 from ..errors import InvalidRecord
 from ..log import Record
@@ -124,7 +125,9 @@ class _Cells:
             apart = {*_HEADER, *(column.partition(".")[0] for column in self._columns)}
             rest = {name: value for name, value in fields.items() if name not in apart}
             row["rest"] = {name: value for name, value in rest.items() if value or not self._is_named}
-        self._rows.add(named(row, self.names) if self._is_named else row)
+        if self._is_named:
+            row = named({column: in_words(value) for column, value in row.items()}, self.names)
+        self._rows.add(row)
 
     def end(self) -> None:
         self._rows.end()

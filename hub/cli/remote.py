@@ -42,7 +42,7 @@ def only_stores(verb: str, asked: dict[str, Any], unless: Sequence[str] = ()) ->
 async def show(address: str, wanted: str) -> None:
     """Print one event of a hub, by its seq; -1 is the newest."""
     async with HubClient(address) as client:
-        seq = wanted
+        seq = wanted = wanted.removeprefix("index:") if wanted.startswith("index:-") else wanted
         if wanted.startswith("-"):
             number = -int(wanted) if wanted[1:].isdecimal() else 0
             if not 0 < number <= _PAGE:

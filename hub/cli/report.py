@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,17 @@ import attrs
 
 from ..errors import CheckpointInvalid
 from ..exports import Report
-from ..proof import VerifierKey
+from ..proof import SignedPart, VerifierKey
 from ..query import Selection
 from .exporting import STDOUT, LinkedSource, check_output, export_to, size_text
 from .failures import CommandFailed
-from .output import plural, say
+from .output import escape, plural, say
 from .redacted import Shown, shown
 from .target import AUDIT, JOURNAL, READING_SECONDS, beginning_of, find_log, open_target
 
 __all__ = ("report", "verifier_key")
 
+_NAMED_MAX = 5
 _COMFORTABLE = 100_000
 """How many records the page of a report shows without making its reader wait."""
 
@@ -48,6 +49,7 @@ async def report(
     raw: bool,
     force: bool,
     vkey: VerifierKey | None = None,
+    witnesses: Sequence[VerifierKey] = (),
 ) -> None:
     """Write the report, and say what is in it."""
     check_output(output, is_text=False)
@@ -55,7 +57,7 @@ async def report(
     try:
         path = await find_log(store, log, target)
         beginning = await beginning_of(store, path)
-        source = LinkedSource(store, path, selection, raw=raw, vkey=vkey)
+        source = LinkedSource(store, path, selection, raw=raw, vkey=vkey, witnesses=witnesses)
         words = None if selection.is_everything else selection_text(_as_shown(selection, shown(raw=raw)))
         heading = title if title is not None else _title(path, words)
         made = _LogReport(heading, words, source)
@@ -75,9 +77,19 @@ async def report(
     if source.signed is not None and vkey is None:
         advice = "its reader pastes the verifier key, or give --vkey to put it in"
         say(f"it is signed, and the signature is in the report: {advice}", stream)
+    if source.signed is not None and not witnesses and (seen := _witnesses_of(source.signed)):
+        say(f"witnesses have seen it ({', '.join(map(escape, seen))}): give their keys by --witness", stream)
     if source.written > _COMFORTABLE:
         advice = "select some: --channel, --agent, --since"
         say(f"hubwire: a browser takes a while for {plural(source.written, 'record')}; {advice}", sys.stderr)
+
+
+def _witnesses_of(part: SignedPart) -> list[str]:
+    """Return the names of the witnesses whose cosignatures are in a report, as these say."""
+    notes = [note for note in (part.note, part.witnessed) if note is not None]
+    origin = part.note.text.partition("\n")[0]
+    names = {each.name for note in notes for each in note.signatures if each.name != origin}
+    return sorted(names)[:_NAMED_MAX]
 
 
 def verifier_key(given: str | None) -> VerifierKey | None:

@@ -19,7 +19,7 @@ from .target import READING_SECONDS, beginning_of, fields_of, find_log, open_tar
 
 __all__ = ("RecordMissing", "found_record", "missing_record", "show", "whole_record")
 
-_PLACE = re.compile(r"index:(\d{1,18})|(-[1-9]\d{0,17})", re.ASCII)
+_PLACE = re.compile(r"index:(\d{1,18})|(?:index:)?(-[1-9]\d{0,17})", re.ASCII)
 
 
 class RecordMissing(CommandFailed):
@@ -29,7 +29,7 @@ class RecordMissing(CommandFailed):
 async def show(wanted: str, target: str, *, log: str | None, raw: bool = False, archive: str | None = None) -> None:
     """Print the record whose ``seq``, ``id`` or place is ``wanted``, as JSON that a person can read.
 
-    A place is ``index:7``, or ``-1`` for the last record. It is redacted, unless it is to be ``raw``.
+    A place is ``index:7``, or ``-1`` and ``index:-1`` for the last record. It is redacted, unless it is to be ``raw``.
     """
     if is_hub(target):
         from .remote import only_stores, show as show_at

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
+import msgspec
 
 from .. import codec
 from .._foreign.arguments import Call, is_a
 from .._values import Value
+from ..erasable import COMMITTED, commitments_of, value_at, with_value_at
 from ..errors import ConfigurationError, HubError, InvalidRecord
 from ..events import Event
 from ..log import Record
@@ -41,6 +43,9 @@ class ExportRecord(Value):
     """Whether it was changed for this export, or withheld: then its line is not what its chain value stands for."""
     leaf: bytes | None = None
     """Of one that was changed, or withheld: the hash that its line has in the tree of a signed log, of 32 bytes."""
+    contents: Mapping[str, Mapping[str, Any]] | None = None
+    """Its erasable contents by field, for a report: ``salt`` and ``content``, or what became of them, as
+    :meth:`hubwire.erasable.Opener.salted` returns them."""
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -112,10 +117,25 @@ def redacted(record: ExportRecord, redacting: Redacting | None) -> ExportRecord:
         return record
     line, whole = _redacted_line(record.line, redacting), record.whole
     if whole is not None:
-        whole = redacting.line(whole)
+        whole = _redacted_body(whole, redacting)
+    if record.contents:
+        contents = {name: _redacted_content(name, each, redacting) for name, each in record.contents.items()}
+        record = attrs.evolve(record, contents=contents)
     if line is record.line and whole is record.whole:
         return record
     return attrs.evolve(record, line=line, whole=whole, is_redacted=True, leaf=record.leaf or leaf_hash(record.line))
+
+
+def _redacted_content(name: str, content: Mapping[str, Any], redacting: Redacting) -> Mapping[str, Any]:
+    """Return what is shown of a content: itself, with its salt, or what is left of it without."""
+    if "content" not in content:
+        return content
+    key = name.rpartition(".")[2]
+    line = codec.encode_fields({key: msgspec.Raw(content["content"].encode())})
+    made = redacting.line(line)
+    if made is line:
+        return content
+    return {"shown": codec.encode_fields({"": codec.decode_fields(made).get(key)})[4:-1].decode()}
 
 
 def _redacted_line(line: bytes, redacting: Redacting) -> bytes:
@@ -123,8 +143,29 @@ def _redacted_line(line: bytes, redacting: Redacting) -> bytes:
         body = codec.body_of(line)
     except InvalidRecord:
         return _redacted_foreign(line, redacting)
-    made = redacting.line(body)
+    made = _redacted_body(body, redacting)
     return line if made is body else made[:-1] + line[len(body) - 1 :]
+
+
+def _redacted_body(body: bytes, redacting: Redacting) -> bytes:
+    """Return what is shown of a record; commitments of erasable contents say nothing, and stay."""
+    commitments = commitments_of(codec.decode_fields(body)) if COMMITTED in body else []
+    if not commitments:
+        return redacting.line(body)
+    fields = codec.decode_fields(body)
+    kept = {each.field: value_at(fields, each.field) for each in commitments}
+    without = {name: value for name, value in fields.items() if name != "$c"}
+    for name in kept:
+        without = with_value_at(without, name, None)
+    blank = codec.encode_fields(without)
+    made = redacting.line(blank)
+    if made is blank:
+        return body
+    shown = codec.decode_fields(made)
+    for name, value in kept.items():
+        if isinstance(value_at(shown, name.rpartition(".")[0]) if "." in name else shown, dict):
+            shown = with_value_at(shown, name, value)
+    return codec.encode_fields({**shown, "$c": fields["$c"]})
 
 
 def _redacted_foreign(line: bytes, redacting: Redacting) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..clock import SystemClock
-from ..errors import CheckpointInvalid, ConfigurationError, WitnessFailed
+from ..errors import CheckpointInvalid, ConfigurationError, WitnessDisagrees, WitnessFailed
 from ._posting import Answer, NoAnswer, address_of, post
 from .cosigning import as_witness_key, cosignatures
 from .note import Checkpoint, Note, NoteSignature, VerifierKey
@@ -38,6 +38,10 @@ def submission(old: int, proof: Sequence[bytes], note: Note) -> bytes:
     """Return the body of a request: a checkpoint, and the proof that it goes on from ``old`` records."""
     lines = "".join(f"{b64encode(each).decode()}\n" for each in proof)
     return f"old {old}\n{lines}\n{note}".encode()
+
+
+class _KeyNotKnown(WitnessFailed):
+    """The witness knows the log by another key."""
 
 
 class HttpWitness:
@@ -94,7 +98,33 @@ class HttpWitness:
         return self._vkey
 
     async def witness(self, request: WitnessRequest) -> NoteSignature:
-        """Have a checkpoint cosigned."""
+        """Have a checkpoint cosigned; where its key is not known, those before by which the log handed over to it."""
+        try:
+            return await self._cosigned(request)
+        except _KeyNotKnown:
+            handovers = [] if request.handovers is None else await request.handovers()
+            if not await self._hand_over(handovers):
+                raise
+        return await self._cosigned(request)
+
+    async def _hand_over(self, handovers: Sequence[WitnessRequest]) -> bool:
+        """Show the witness the hand-overs that it has not seen; return whether there was one that it took."""
+        is_taken = False
+        for each in handovers:
+            if each.checkpoint.size <= self._seen.get(each.checkpoint.origin, -1):
+                continue
+            try:
+                await self._cosigned(each)
+            except WitnessDisagrees as error:
+                if error.size <= each.checkpoint.size:
+                    raise
+            except _KeyNotKnown:  # one of before the key that it was given
+                continue
+            else:
+                is_taken = True
+        return is_taken
+
+    async def _cosigned(self, request: WitnessRequest) -> NoteSignature:
         checkpoint = request.checkpoint
         old = self._seen.get(checkpoint.origin, 0)
         old = old if old <= checkpoint.size else 0  # it says then what it has seen
@@ -168,7 +198,7 @@ class HttpWitness:
                 f" operator the verifier key of the log{said}"
             )
         if status == 403:
-            return WitnessFailed(
+            return _KeyNotKnown(
                 f"{self._shown} knows the log {checkpoint.origin!r:.120} by another key: give its operator the"
                 f" verifier key that the log has now{said}"
             )

@@ -28,6 +28,10 @@ class SignedPart(Value):
     """The checkpoints by which one key has handed over to the next, in their order."""
     vkey: VerifierKey | None = None
     """The verifier key, if it goes along: who has it from there only, believes the one who made the part."""
+    witnessed: Note | None = None
+    """The newest checkpoint that enough witnesses have seen, with their cosignatures, if that is an older one."""
+    witnesses: tuple[VerifierKey, ...] = ()
+    """The verifier keys of witnesses, if they go along: who has them from there only, believes as much."""
 
 
 def absent_ranges(shown: Sequence[int], size: int) -> list[tuple[int, int]]:

@@ -2,7 +2,8 @@
 
 Its state is a directory with a file for each log: the newest checkpoint that it has cosigned, as the note itself, with
 the cosignature; so that a state that another program has written is known. It is on the disk before the cosignature is
-given away. Source: https://c2sp.org/tlog-witness
+given away. A checkpoint by which a log has handed over to another key has a file of its own, and stays: it says which
+key counts from there on. Source: https://c2sp.org/tlog-witness
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,7 @@ from ..clock import SystemClock
 from ..errors import CheckpointInvalid, ConfigurationError
 from ..own_log import OwnLog
 from ._base64 import exact_bytes
+from ._log_keys import LogKeys
 from .cosigning import WitnessKey, cosignatures
 from .http_witness import SIZE_TYPE
 from .note import ED25519, Checkpoint, Note, VerifierKey
@@ -42,8 +45,11 @@ _log = OwnLog("proof")
 SUBMISSION_BYTES_MAX = 64 * 1024
 _NOTE_BYTES_MAX = 64 * 1024
 _HASHES_MAX = 63
+_NO_KEY = "no key that this witness has of the log, and that counts for so many records, has signed the checkpoint\n"
 _OLD = re.compile(r"old (0|[1-9]\d{0,18})", re.ASCII)
 _LOGS_MAX = 100_000
+_HANDOVER = ".handover"
+_SIZE_DIGITS = 20
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -106,7 +112,16 @@ class WitnessState:
 
         Raises :class:`~hubwire.errors.ConfigurationError` if the file was damaged, or is not this witness's.
         """
-        file = self._file(origin)
+        return self._read(self._file(origin), origin)
+
+    def handovers(self, origin: str) -> list[Note]:
+        """Return the checkpoints by which a log has handed over to other keys. Raises as :meth:`read`."""
+        name = self._file(origin).stem
+        files = sorted(self.path.glob(f"{name}.{'[0-9]' * _SIZE_DIGITS}{_HANDOVER}"))
+        notes = [self._read(file, origin) for file in files]
+        return [note for note in notes if note is not None]
+
+    def _read(self, file: Path, origin: str) -> Note | None:
         try:
             with file.open("rb") as opened:
                 content = opened.read(_NOTE_BYTES_MAX + 1)
@@ -123,9 +138,17 @@ class WitnessState:
             raise ConfigurationError(f"the state {file} is not what {self._key.vkey} has cosigned of {origin!r:.120}")
         return note
 
-    def write(self, origin: str, note: Note) -> None:
-        """Keep a checkpoint; it is on the disk when this returns. Raises ``OSError``."""
+    def write(self, origin: str, note: Note, *, handover_size: int | None = None) -> None:
+        """Keep a checkpoint; it is on the disk when this returns. Raises ``OSError``.
+
+        ``handover_size``: it is over so many records, hands over to another key, and stays.
+        """
         file = self._file(origin)
+        if handover_size is not None:
+            self._write(file.with_suffix(f".{handover_size:0{_SIZE_DIGITS}}{_HANDOVER}"), note)
+        self._write(file, note)
+
+    def _write(self, file: Path, note: Note) -> None:
         part = file.with_suffix(".part")
         with suppress(FileNotFoundError):
             part.unlink()
@@ -180,9 +203,11 @@ class Witness:
     ) -> None:
         """``state`` is a directory of its own, made with ``begins``, and ``logs`` the verifier keys of the logs.
 
-        A log may have several, while it changes its key. Raises :class:`~hubwire.errors.ConfigurationError`: the state
-        is not there, another witness has it, or it is damaged; :class:`~hubwire.errors.CheckpointInvalid` for what is
-        no key of a log.
+        A log may have several. A checkpoint by which one of them hands over to another is followed, for good: that
+        one counts from there on, and the one before it for no more records.
+
+        Raises :class:`~hubwire.errors.ConfigurationError`: the state is not there, another witness has it, or it is
+        damaged; :class:`~hubwire.errors.CheckpointInvalid` for what is no key of a log.
         """
         if type(key) is not WitnessKey:
             raise ConfigurationError(f"Witness(): key is a WitnessKey, not {type(key).__name__}")
@@ -190,16 +215,20 @@ class Witness:
             raise ConfigurationError(f"Witness(): begins is True or False, not {type(begins).__name__}")
         if clock is not None and not callable(getattr(clock, "now_ns", None)):
             raise ConfigurationError(f"Witness(): clock is a Clock, not {type(clock).__name__}")
-        self._keys = _keys_of(logs)
+        self._keys = {origin: LogKeys(keys) for origin, keys in _keys_of(logs).items()}
         self._key = key
         self._clock: Clock = SystemClock() if clock is None else clock
         self._one_by_one = asyncio.Lock()
         self._state = WitnessState(state, key, begins=begins)
         self._newest: dict[str, Note] = {}
         try:
-            for origin in self._keys:
+            for origin, keys in self._keys.items():
                 if (note := self._state.read(origin)) is not None:
                     self._newest[origin] = note
+                known = keys
+                for handover in self._state.handovers(origin):
+                    known = known.followed(handover)
+                self._keys[origin] = known
         except BaseException:
             self._state.close()
             raise
@@ -245,24 +274,24 @@ class Witness:
         keys = self._keys.get(checkpoint.origin)
         if keys is None:
             return WitnessAnswer(404, "this witness does not know a log of that name\n")
-        text = note.text.encode()
-        signed = [each for each in note.signatures if any(key.holds(text, each) for key in keys)]
-        if not signed:
-            return WitnessAnswer(403, "no key that this witness has of the log has signed the checkpoint\n")
+        if not (signed := keys.signatures(note, checkpoint)):
+            return WitnessAnswer(403, _NO_KEY)
         if old > checkpoint.size:
             return WitnessAnswer(400, "the old size is above that of the checkpoint\n")
         async with self._one_by_one:
             # What is kept has to be what is remembered: a client that goes away must not leave it half done.
             answer: WitnessAnswer | None = None
             with anyio.CancelScope(shield=True):
-                answer = await self._cosigned(old, proof, checkpoint, Note(note.text, tuple(signed)))
+                answer = await self._cosigned(old, proof, checkpoint, Note(note.text, signed))
             assert answer is not None
             return answer
 
     async def _cosigned(self, old: int, proof: Sequence[bytes], checkpoint: Checkpoint, note: Note) -> WitnessAnswer:
         origin, size = checkpoint.origin, self._size(checkpoint.origin)
-        if origin not in self._keys:
+        if (keys := self._keys.get(origin)) is None:
             return WitnessAnswer(503, "this witness has been stopped\n")
+        if not keys.signatures(note, checkpoint):  # it has handed over meanwhile
+            return WitnessAnswer(403, _NO_KEY)
         if old != size:
             return WitnessAnswer(409, f"{size}\n", SIZE_TYPE)
         before = self._newest.get(origin)
@@ -275,12 +304,19 @@ class Witness:
             return WitnessAnswer(422, "the proof does not show that the checkpoint goes on from the one before\n")
         cosignature = self._key.cosign(note.text, self._seconds(before))
         kept = Note(note.text, (*note.signatures, cosignature))
+        successor = keys.successor(note, checkpoint)
         try:
-            await anyio.to_thread.run_sync(self._state.write, origin, kept)
+            after = keys if successor is None else keys.followed(kept)
+            handover_size = None if successor is None else checkpoint.size
+            await anyio.to_thread.run_sync(partial(self._state.write, origin, kept, handover_size=handover_size))
+        except CheckpointInvalid as error:
+            return WitnessAnswer(403, f"{error}\n")
         except OSError as error:
             _log.failure("what a witness cosigns cannot be kept, and was not cosigned", error, log=origin)
             return WitnessAnswer(500, "what would be cosigned cannot be kept\n")
-        self._newest[origin] = kept
+        self._newest[origin], self._keys[origin] = kept, after
+        if successor is not None:
+            _log.detail("a log has handed over to another key", log=origin, vkey=str(successor))
         return WitnessAnswer(200, str(cosignature))
 
     def _seconds(self, before: Note | None) -> int:

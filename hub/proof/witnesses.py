@@ -39,6 +39,9 @@ class WitnessRequest(Value):
     """``await prove(size)`` gives the hashes which show that the log goes on from its first ``size`` records."""
     is_archived: bool = False
     """Whether the log keeps this checkpoint for good: one an hour, one for each segment, and the last one."""
+    handovers: Callable[[], Awaitable[Sequence[Any]]] | None = attrs.field(default=None, repr=False, eq=False)
+    """Gives requests for the checkpoints by which the log has handed over to other keys, the oldest first: for a
+    witness that does not know the key which has signed this one."""
 
 
 @runtime_checkable

@@ -10,7 +10,10 @@ from ._beginning import Anchor
 from ._records import RecordChecks
 from .retention import Pruned
 
-__all__ = ("Anchors",)
+__all__ = ("PRUNED", "Anchors")
+
+PRUNED = b'"kind":"log.pruned"'
+"""What is in the line of a record that says where the log begins; perhaps in others, too."""
 
 _HOLDS_MAX = 1000
 

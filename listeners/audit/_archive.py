@@ -16,6 +16,7 @@ from hubwire.errors import AlreadyExists, ConfigurationError, HubError, LogDamag
 from hubwire.log import LogReader, list_segments, read_kept, segment_path
 from hubwire.ports import CompactableStore, KnowledgeStore
 
+from ._archived_contents import ArchivedContents
 from ._beginning import Anchor, Note
 from ._plan import Plan
 from ._signing import archived_path, archived_sizes, newest_path
@@ -39,18 +40,15 @@ class Archive:
     async def take(self, plan: Plan, before: Anchor, digests: Iterable[str], *, has_erasable: bool) -> None:
         """Copy the segments of a plan, and what belongs to them; ``before`` is where the log begins now.
 
-        Erasable contents are not archived: an erasure would not reach them there. ``has_erasable`` says that there are
-        some, which are refused. Raises :class:`~hubwire.errors.ConfigurationError` for that, or if it is no archive of
-        this log, or lacks records; and what the two stores raise.
+        Erasable contents are not archived: an erasure would not reach them there. ``has_erasable`` says that records
+        have commitments: all their contents have to be erased. Raises :class:`~hubwire.errors.ConfigurationError` if
+        one is not, if it is no archive of this log, or lacks records; and what the two stores raise.
         """
-        if has_erasable:
-            raise ConfigurationError(
-                f"records of the log {self._path} that are to be pruned have erasable contents, which no erasure would"
-                f" reach in the archive {self}. Nothing was pruned. If the records are to be kept, make a copy without"
-                " contents by hubwire redact, and prune this log without an archive"
-            )
         with anyio.CancelScope() as self._scope:
             await self._begin(plan, before)
+            if has_erasable:
+                contents = ArchivedContents(self._store, self._archive, self._path)
+                await contents.take(plan.begins, plan.first)
             for digest in digests:
                 await self._copy(f"{self._path}/{Blob(digest, 0).name}")
             for first in plan.segments:

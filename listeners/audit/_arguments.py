@@ -31,14 +31,10 @@ def store_for(store: KnowledgeStore | TextStore) -> KnowledgeStore:
     return as_knowledge_store(store)
 
 
-def archive_for(archive: Any, store: KnowledgeStore, *, has_erasable: bool) -> KnowledgeStore | None:
+def archive_for(archive: Any, store: KnowledgeStore) -> KnowledgeStore | None:
     """Return the store of an archive."""
     if archive is None:
         return None
-    if has_erasable:
-        raise ConfigurationError(
-            "erasable contents would be out of reach in an archive: give the log erasable=... or archive=..., not both"
-        )
     missing = [name for name in (*_STORE_METHODS, "read_bytes") if not callable(getattr(archive, name, None))]
     if missing or isinstance(archive, type):
         shown = f"{archive!r:.80}" if type(archive) in (str, bytes, int) else type(archive).__name__

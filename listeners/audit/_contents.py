@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
@@ -54,6 +55,7 @@ _KEPT = frozenset(
 """By these, records are checked and found, and what is to be erased is selected: they have to stay."""
 
 _fields_of = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_encode = msgspec.json.Encoder().encode
 
 
 class _Policy:
@@ -61,18 +63,21 @@ class _Policy:
 
     def __init__(self, rules: Sequence[tuple[Patterns | None, tuple[str, ...]]]) -> None:
         self._rules = rules
-        self._known: dict[str, tuple[str, ...]] = {}
+        self._known: dict[bytes, tuple[str, ...]] = {}
 
-    def fields(self, kind: str) -> tuple[str, ...]:
-        found = self._known.get(kind)
+    def fields_of(self, kind: Any) -> tuple[str, ...]:
+        """Return the fields of a kind that is given as JSON; None for a record without."""
+        text = b"" if kind is None else bytes(kind)
+        found = self._known.get(text)
         if found is None:
-            names = [
-                name for pattern, fields in self._rules if pattern is None or pattern.matches(kind) for name in fields
-            ]
-            found = tuple(_outermost(sorted(set(names))))
-            if len(self._known) < _KINDS_REMEMBERED:
-                self._known[kind] = found
+            found = self._fields(msgspec.json.decode(text) if text[:1] == b'"' else "")
+            if len(self._known) < _KINDS_REMEMBERED and len(text) < _CHARS_MAX:
+                self._known[text] = found
         return found
+
+    def _fields(self, kind: str) -> tuple[str, ...]:
+        names = [name for pattern, fields in self._rules if pattern is None or pattern.matches(kind) for name in fields]
+        return tuple(_outermost(sorted(set(names))))
 
 
 def _outermost(names: Sequence[str]) -> list[str]:
@@ -123,13 +128,26 @@ def _refusal(given: str) -> ConfigurationError:
 
 
 class _Committed(NamedTuple):
-    """A record that may have commitments."""
+    """A record that has commitments."""
 
     fields: dict[str, Any]
     names: list[str]
     """Of the fields that are commitments."""
     lines: list[bytes]
     """What stands on the page for them."""
+
+    def record(self, page: str) -> bytes:
+        """Return the record as it is appended."""
+        fields, own = self.fields, msgspec.Raw(b'%b"%b"}' % (_own(tuple(self.names)), page.encode()))
+        if next(iter(fields)) > "$c":  # they are in their order, and so is this before them; all is escaped
+            return _encode({"$c": own, **fields})
+        return codec.encode_fields({**fields, "$c": own})
+
+
+@lru_cache(_KINDS_REMEMBERED)
+def _own(names: tuple[str, ...]) -> bytes:
+    """Return the beginning of what a record says of its commitments, up to the name of their page."""
+    return codec.encode_fields({"fields": names})[:-1] + b',"page":'
 
 
 class Contents:
@@ -174,7 +192,10 @@ class Contents:
         try:
             page = await self.pages.put(b"".join(lines), digests) if lines else ""
             for number, each in enumerate(made):
-                short[number] = await self._completed(short[number], each, page)
+                if each is not None:
+                    short[number] = each.record(page)
+                if len(short[number]) > BODY_BYTES_MAX:
+                    short[number] = await self._cut(short[number], has_commitments=each is not None)
         except BaseException:
             self.pending -= digests
             if page:  # else the pages know
@@ -182,37 +203,24 @@ class Contents:
             raise
         return short, page, digests
 
-    async def _completed(self, body: bytes, committed: _Committed | None, page: str) -> bytes:
-        """Return a record as it is appended."""
-        has_commitments = committed is not None and bool(committed.names)
-        if committed is not None and has_commitments:
-            body = codec.encode_fields({**committed.fields, "$c": {"fields": committed.names, "page": page}})
-        if len(body) <= BODY_BYTES_MAX:
-            return body
-        return await self._cut(body, has_commitments=has_commitments)
-
     async def _cut(self, body: bytes, *, has_commitments: bool = False) -> bytes:
         return await cut(self._store, self._path, body, has_commitments=has_commitments)
 
-    def _commit(self, body: bytes) -> _Committed:
+    def _commit(self, body: bytes) -> _Committed | None:
+        """Put commitments in the place of erasable contents; None for a record that has none."""
         raw: dict[str, Any] = _fields_of(body)
-        kind = raw.get("kind")
         names, lines = [], []
-        for name in self._policy.fields(msgspec.json.decode(kind) if kind is not None and _is_text(kind) else ""):
+        for name in self._policy.fields_of(raw.get("kind")):
             if (line := _commit_at(raw, name)) is not None:
                 names.append(name)
                 lines.append(line)
-        return _Committed(raw, names, lines)
+        return _Committed(raw, names, lines) if names else None
 
     async def take_out(self) -> None:
         """Take out what no record names."""
         while self.pages.abandoned:
             page, digests = self.pages.abandoned.popitem()
             await self.pages.erase(page, {digest: {} for digest in digests})
-
-
-def _is_text(raw: Any) -> bool:
-    return bytes(raw)[:1] == b'"'
 
 
 def _commit_at(raw: dict[str, Any], name: str) -> bytes | None:
@@ -229,5 +237,6 @@ def _commit_at(raw: dict[str, Any], name: str) -> bytes | None:
         if line is not None:
             raw[first] = msgspec.Raw(codec.encode_fields(inner))
         return line
-    raw[first], line = commit(content)
+    made, line = commit(content)
+    raw[first] = msgspec.Raw(made)
     return line

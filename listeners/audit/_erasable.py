@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -166,21 +167,11 @@ class Erasable:
             )
         selection = _selection(chosen) if chosen else None
         eraser = await self._ready_to_erase("erase()")
-        targets = Targets()
-        await _collect(targets, self._store, self.path, numbers, selection, names)
-        done = await eraser.erase(targets, by=by, basis=basis)
+        choose = partial(_collect, store=self._store, path=self.path, numbers=numbers, selection=selection, names=names)
+        done = await eraser.erase(choose, by=by, basis=basis)
         if done is None:
             return Erased(path=self.path, records=0, contents=0, size_bytes=0, record=None, by=by, basis=basis)
-        return Erased(
-            path=self.path,
-            records=len(targets.records),
-            contents=done.contents,
-            said_again=done.said_again,
-            size_bytes=done.size_bytes,
-            record=done.record,
-            by=by,
-            basis=basis,
-        )
+        return Erased(path=self.path, by=by, basis=basis, **done._asdict())
 
     async def erase_again(self, *, by: str | None = None, basis: str | None = None) -> int:
         """Erase all that the log says was erased, and that is there: after files were restored from a copy.
@@ -265,7 +256,7 @@ async def _collect(
     if selection is not None:
         from hubwire.query import query  # noqa: PLC0415 - as above
 
-        async for found in query(store, path, selection):
+        async for found in query(store, path, selection, with_contents=False):
             await _add(targets, store, path, found.index, found.line, names)
     elif (records := numbers["records"]) is not None:
         async for record in records_in(store, path, [(each, each) for each in records]):
@@ -297,4 +288,4 @@ async def _add(
 ) -> None:
     whole = await whole_fields(store, path, codec.body_of(line))
     if whole is not None:
-        targets.add(index, commitments_of(whole), names)
+        await targets.add(index, commitments_of(whole), names)

@@ -6,13 +6,14 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from hubwire.erasable import ERASED, WITHHELD, Commitment, Page, commitments_of, contents_in, read_page
+from hubwire.erasable import ERASED, WITHHELD, Commitment, Page, commitments_of, read_page
 from hubwire.errors import InvalidRecord
 from hubwire.ports import KnowledgeStore
 
 from ._erasing import records_in, whole_fields
-from ._erasures import Authority, Erasure, erasures_of
+from ._erasures import Erasure, Erasures, erasures_of
 from ._fields import ERASED_KIND
+from ._targets import Present
 from ._verdicts import ContentsFound
 
 __all__ = ("ContentChecks",)
@@ -91,14 +92,14 @@ class ContentChecks:
 
     async def finish(self, *, is_damaged: bool) -> None:
         """Hold what is not there against what the log says was erased; ``is_damaged``: it was not read to its end."""
-        authority = Authority(self._erasures)
+        erasures = Erasures(self._erasures)
         confirmed = 0
         for index, commitment, said in self._absent:
-            record = authority.record_for(index, commitment.field)
-            if record is not None:
+            erasure = erasures.of(index, commitment.field)
+            if erasure is not None:
                 confirmed += 1
                 self._counts["erased"] += 1
-                self._by.add(record)
+                self._by.add(erasure.record)
             elif said == WITHHELD and self.is_copy:
                 self._counts["withheld"] += 1
             elif not is_damaged:
@@ -106,7 +107,7 @@ class ContentChecks:
                 self._add(self._missing(index, commitment, said))
         due = sum(erasure.size_from(self._first) for erasure in self._erasures)
         if confirmed < due or await self._has_old_files():
-            await self._find_left_over()
+            await self._find_left_over(erasures)
         if not is_damaged:
             await self._count_orphans()
 
@@ -133,25 +134,23 @@ class ContentChecks:
         names = await self._store.list(f"{self._path}/erasable") if self._erasures else []
         return any(f"{name}.e" in names for name in names)
 
-    async def _find_left_over(self) -> None:
+    async def _find_left_over(self, erasures: Erasures) -> None:
         """Find contents that were erased, as the log says, and are there."""
         is_under_way = await self._store.exists(f"{self._path}/erasing")
-        left: list[str] = []
-        for erasure in self._erasures:
-            for fields, ranges in erasure.groups:
-                async for record in records_in(self._store, self._path, ranges, before=erasure.record):
-                    if record.index < self._first:
-                        continue
-                    whole = await whole_fields(self._store, self._path, record.body)
-                    for each in commitments_of(whole or {}):
-                        there = await contents_in(self._store, self._path, each.page) if each.field in fields else ()
-                        if each.digest in there:
-                            left.append(f"{each.field} of record {record.index}, by record {erasure.record}")
-        if not left:
+        left, number, present = list[str](), 0, Present(self._store, self._path)
+        async for record in records_in(self._store, self._path, erasures.ranges, before=erasures.newest):
+            if record.index < self._first:
+                continue
+            whole = await whole_fields(self._store, self._path, record.body)
+            for each in commitments_of(whole or {}):
+                erasure = erasures.of(record.index, each.field)
+                if erasure is not None and await present.has(record.index, each):
+                    number += 1
+                    if number <= _SHOWN_MAX:
+                        left.append(f"{each.field} of record {record.index}, by record {erasure.record}")
+        if not number:
             return
-        shown = "; ".join(left[:_SHOWN_MAX]) + (
-            f"; and {len(left) - _SHOWN_MAX} more" if len(left) > _SHOWN_MAX else ""
-        )
+        shown = "; ".join(left) + (f"; and {number - _SHOWN_MAX:,} more" if number > _SHOWN_MAX else "")
         if is_under_way:
             self.notes.append(f"an erasure is under way, or was ended by a crash; the next append finishes it: {shown}")
         else:

@@ -13,8 +13,10 @@ file is only a hint where to look: what is erased is what the log says.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence, Set as AbstractSet
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Set as AbstractSet
 from contextlib import suppress
+from functools import partial
 from os import urandom
 from typing import Any, NamedTuple
 
@@ -22,7 +24,7 @@ import anyio
 import attrs
 
 from hubwire import codec
-from hubwire.erasable import COMMITTED, Commitment, Page, commitments_of, is_page, read_page
+from hubwire.erasable import COMMITTED, Commitment, commitments_of, is_page
 from hubwire.errors import HubError, InvalidRecord, LogDamaged, StoreFull
 from hubwire.log import Log, LogReader, Record
 from hubwire.ports import KnowledgeStore
@@ -30,20 +32,18 @@ from hubwire.waking import Slices
 
 from ._beginning import read_marked
 from ._contents import Contents
-from ._erasures import Authority, Erasure, erasures_of
+from ._erasures import Erasure, Erasures, erasures_of
 from ._fields import ERASED_KIND
 from ._one_by_one import OneByOne
 from ._pages import Pages
-from ._targets import Targets, groups_of
+from ._targets import Present, Targets
 from .blobs import restore
 from .stand_ins import refuse_copy
 
 __all__ = (
     "Done",
     "Eraser",
-    "erasures_in",
     "gone_in",
-    "leave_unsaid",
     "records_before",
     "records_in",
     "whole_fields",
@@ -51,16 +51,19 @@ __all__ = (
 
 _KIND = b'"kind":"record.erased"'
 _VERSION = 1
-_SLICE_SECONDS = 0.002
-_REASONS_MAX = 4
+_TOGETHER = 16
+"""So many records that say what was erased are carried out in one reading of the log: they are in memory meanwhile."""
 _PAGES_MAX = 8
+"""So many pages wait to be written anew: records that follow each other are in the same one, or the next."""
+_SLICE_SECONDS = 0.002
 
 
 class Done(NamedTuple):
     """What an erasure has done."""
 
     record: int
-    """The first record that says so."""
+    """The index of the first record that says so."""
+    records: int
     contents: int
     size_bytes: int
     said_again: int
@@ -154,18 +157,25 @@ class Eraser:
 
     async def again(self, since: int = 0) -> int:
         """Do all that the log says was erased, from a record on; return how many contents were there still."""
-        done = 0
-        async for erasure in erasures_in(self._store, self._path, since, before=self._log.records):
-            done += (await self._carry_out(erasure))[0]
-        return done
+        done, said = 0, list[Erasure]()
+        async for erasure in _erasures_in(self._store, self._path, since, before=self._log.records):
+            said.append(erasure)
+            if len(said) == _TOGETHER:
+                done += (await self._carry_out(said))[0]
+                said.clear()
+        return done + (await self._carry_out(said))[0]
 
-    async def erase(self, targets: Targets, *, by: str, basis: str) -> Done | None:
-        """Erase contents, and say of those that were erased before that they were, if no record does any more.
+    async def erase(self, choose: Callable[[Targets], Awaitable[None]], *, by: str, basis: str) -> Done | None:
+        """Erase the contents that ``choose`` finds; say of those that were erased before that they were, if no record
+        does any more.
 
         None if there are none of them. From the first step on it goes on when it is cancelled.
         """
         async with self._calls:
-            await targets.part(self._store, self._path)
+            present = Present(self._store, self._path, lambda: self._log.records)
+            erasures_from = partial(_erasures_from, self._store, self._path, before=self._log.records)
+            targets = Targets(present, erasures_from)
+            await choose(targets)
             return await self._do(targets, by, basis)
 
     async def say_again(self, by: str, basis: str, *, since: int = -1) -> int:
@@ -174,12 +184,12 @@ class Eraser:
         ``since``: only those of which their pages say that a record from this one on has erased them.
         """
         async with self._calls:
-            done = await self._do(await gone_in(self._store, self._path, since=since), by, basis)
+            gone = await gone_in(self._store, self._path, since=since, before=self._log.records)
+            done = await self._do(gone, by, basis)
             return 0 if done is None else done.said_again
 
     async def _do(self, targets: Targets, by: str, basis: str) -> Done | None:
-        await leave_unsaid(targets, self._store, self._path)
-        if not targets.found and not targets.said:
+        if not targets.found.records and not targets.unsaid.records:
             return None
         done: list[Done] = []
         with anyio.CancelScope(shield=True):
@@ -192,11 +202,10 @@ class Eraser:
 
     async def _erase(self, targets: Targets, by: str, basis: str) -> Done:
         await self._leave()
+        again = {"again": [attrs.asdict(each) for each in targets.reasons]}
+        parts: list[tuple[Any, dict[str, Any]]] = [(each, {}) for each in targets.found.groups()]
+        parts += [(each, again) for each in targets.unsaid.groups()]
         erasure, bodies = urandom(8).hex(), []
-        before = list(dict.fromkeys(targets.reasons[each.digest] for _, each in targets.said))
-        again = {"again": [attrs.asdict(each) for each in before[:_REASONS_MAX]]}
-        parts: list[tuple[Any, dict[str, Any]]] = [(each, {}) for each in groups_of(targets.found)]
-        parts += [(each, again) for each in groups_of(targets.said)]
         for number, (groups, rest) in enumerate(parts):
             fields = {"by": by, "basis": basis, "erasure": erasure, "part": number, "erased": groups, **rest}
             bodies.append(self._log.own_record(ERASED_KIND, **fields))
@@ -207,26 +216,34 @@ class Eraser:
             await self._store.delete(self._file)
             raise
         contents = size = 0
-        for number, body in enumerate(bodies, first):
-            said = erasures_of(number, codec.decode_fields(body))
-            assert said is not None
-            done = await self._carry_out(said)
+        for number in range(0, len(bodies), _TOGETHER):
+            together = enumerate(bodies[number : number + _TOGETHER], first + number)
+            said = [erasures_of(index, codec.decode_fields(body)) for index, body in together]
+            done = await self._carry_out([each for each in said if each is not None])
             contents, size = contents + done[0], size + done[1]
         await self._store.delete(self._file)
-        return Done(first, contents, size, len(targets.said))
+        return Done(first, targets.found.records, contents, size, targets.unsaid.contents)
 
-    async def _carry_out(self, erasure: Erasure) -> tuple[int, int]:
-        """Take out what a record says; return how many contents, and their bytes."""
-        targets = Targets()
-        for fields, ranges in erasure.groups:
-            async for record in records_in(self._store, self._path, ranges, before=erasure.record):
-                whole = await whole_fields(self._store, self._path, record.body)
-                targets.add(record.index, commitments_of(whole or {}), fields)
-        await targets.part(self._store, self._path)
-        size = 0
-        for page, why in targets.pages(erasure).items():
-            size += await self.pages.erase(page, why, is_said_anew=erasure.is_again)
-        return len(targets.found), size
+    async def _carry_out(self, said: Sequence[Erasure]) -> tuple[int, int]:
+        """Take out what records say, in one reading of the log; return how many contents, and their bytes."""
+        erasures, contents, size = Erasures(said), 0, 0
+        due: OrderedDict[str, dict[str, Erasure]] = OrderedDict()
+        async for record in records_in(self._store, self._path, erasures.ranges, before=erasures.newest):
+            whole = await whole_fields(self._store, self._path, record.body)
+            for each in commitments_of(whole or {}):
+                if (erasure := erasures.of(record.index, each.field)) is not None:
+                    due.setdefault(each.page, {})[each.digest] = erasure
+            while len(due) > _PAGES_MAX:
+                done = await self._take_out(*due.popitem(last=False))
+                contents, size = contents + done[0], size + done[1]
+        for page, by_digest in due.items():
+            done = await self._take_out(page, by_digest)
+            contents, size = contents + done[0], size + done[1]
+        return contents, size
+
+    async def _take_out(self, page: str, erasures: dict[str, Erasure]) -> tuple[int, int]:
+        again = {digest for digest, erasure in erasures.items() if erasure.is_again}
+        return await self.pages.erase(page, {digest: each.why for digest, each in erasures.items()}, anew=again)
 
     async def _take_out_unnamed(
         self, pages: AbstractSet[str], pending: AbstractSet[str] = frozenset(), *, end: int | None = None
@@ -299,7 +316,7 @@ async def records_before(
             return
 
 
-async def erasures_in(
+async def _erasures_in(
     store: KnowledgeStore, path: str, since: int = 0, *, before: int | None = None
 ) -> AsyncIterator[Erasure]:
     """Iterate over what the records from one on say was erased."""
@@ -308,25 +325,20 @@ async def erasures_in(
             yield said
 
 
+async def _erasures_from(store: KnowledgeStore, path: str, since: int, *, before: int | None = None) -> Erasures:
+    return Erasures([each async for each in _erasures_in(store, path, since, before=before)])
+
+
 async def gone_in(store: KnowledgeStore, path: str, *, since: int = -1, before: int | None = None) -> Targets:
-    """Return the contents of all records before one that a record from ``since`` on has erased, as their pages say."""
-    targets, pages = Targets(), dict[str, Page]()
+    """Return what has to be said again: the contents of records that are gone, as their pages say, and no record does.
+
+    ``since``: only those of which their pages say that a record from this one on has erased them. ``before``: of all
+    records, only those before this one count.
+    """
+    targets = Targets(Present(store, path), partial(_erasures_from, store, path, before=before), since=since)
     async for record in records_before(store, path, before):
         named: list[Commitment] = []
         with suppress(LogDamaged):  # the file of a long record is missing, which verify reports
             named = commitments_of(await whole_fields(store, path, record.body) or {})
-        for each in named:
-            if each.page not in pages:
-                pages[each.page] = await read_page(store, path, each.page) or Page()
-                if len(pages) > _PAGES_MAX:
-                    del pages[next(iter(pages))]
-            targets.note_gone(record.index, each, pages[each.page], since)
+        await targets.add_gone(record.index, named)
     return targets
-
-
-async def leave_unsaid(targets: Targets, store: KnowledgeStore, path: str, *, before: int | None = None) -> None:
-    """Leave, of the contents that are gone, those of which no record of the log says so; or none before one."""
-    if targets.said:
-        since = min(index for index, _ in targets.said)
-        authority = Authority([each async for each in erasures_in(store, path, since, before=before)])
-        targets.said = [each for each in targets.said if authority.record_for(each[0], each[1].field) is None]

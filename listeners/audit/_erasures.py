@@ -1,14 +1,14 @@
-"""What records of a log say was erased: whose contents, in which fields, by whom, and why."""
+"""What the records ``record.erased`` of a log say, and what pages do: whose contents go, by whom, and why."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
 
-__all__ = ("Authority", "Erasure", "Reason", "erasures_of")
+__all__ = ("Erasure", "Erasures", "Reason", "erasures_of")
 
 _CHARS_MAX = 200
 _INDEX_END = 2**63
@@ -83,31 +83,44 @@ def _is_range(value: Any) -> bool:
     return type(value) is list and len(value) == 2 and all(type(each) is int and each >= 0 for each in value)
 
 
-class Authority:
-    """Says which record of the log has erased a content."""
+class Erasures:
+    """Several of them together: each record is asked for once."""
 
-    def __init__(self, erasures: list[Erasure]) -> None:
-        by_field: dict[str, list[tuple[int, int, int]]] = {}
+    def __init__(self, erasures: Iterable[Erasure]) -> None:
+        spans: dict[str, list[tuple[int, int, int]]] = {}
+        self._said: dict[int, Erasure] = {}
         for erasure in erasures:
+            self._said[erasure.record] = erasure
             for fields, ranges in erasure.groups:
                 for field in fields:
-                    by_field.setdefault(field, []).extend((first, last, erasure.record) for first, last in ranges)
+                    spans.setdefault(field, []).extend((first, last, erasure.record) for first, last in ranges)
         self._by_field: dict[str, tuple[list[tuple[int, int, int]], list[int], list[int]]] = {}
-        for field, spans in by_field.items():
-            spans.sort()
+        for field, each in spans.items():
+            each.sort()
             ends, end = [], -1
-            for _, last, _record in spans:
+            for _, last, _record in each:
                 end = max(end, last)
                 ends.append(end)
-            self._by_field[field] = spans, [first for first, _, _ in spans], ends
+            self._by_field[field] = each, [first for first, _, _ in each], ends
 
-    def record_for(self, index: int, field: str) -> int | None:
-        """Return the record, after this one, that says of its field that it was erased; None if none does."""
+    @property
+    def ranges(self) -> list[tuple[int, int]]:
+        """The ranges of records that they speak of, in order; they may overlap."""
+        groups = [ranges for erasure in self._said.values() for _, ranges in erasure.groups]
+        return sorted({each for ranges in groups for each in ranges})
+
+    @property
+    def newest(self) -> int:
+        """The index of the last record that says what was erased: an erasure is one of records before it."""
+        return max(self._said, default=0)
+
+    def of(self, index: int, field: str) -> Erasure | None:
+        """Return what says, after this record, that this field of it was erased; None if none does."""
         spans, firsts, ends = self._by_field.get(field, ([], [], []))
         at = bisect_right(firsts, index) - 1
         while at >= 0 and ends[at] >= index:
             _, last, record = spans[at]
             if last >= index and record > index:
-                return record
+                return self._said[record]
             at -= 1
         return None

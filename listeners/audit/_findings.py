@@ -162,7 +162,7 @@ class Findings:
         checks, before = self.checks, self._state
         return VerifierState(
             path=self._path,
-            first_record=self.segments[0] if self.segments else 0,
+            first_record=max(self.segments[0] if self.segments else 0, self._unread_before),
             records=checks.records,
             h=checks.head.h,
             durable=checks.durable,
@@ -178,6 +178,12 @@ class Findings:
             at=checks.last_at if isinstance(checks.last_at, str) else None if before is None else before.at,
             is_closed=self._gaps.is_closed_at(checks.records),
         )
+
+    @property
+    def _unread_before(self) -> int:
+        """Before which record none was ever looked at: those of an archive that was not there at first."""
+        first = self.segments[0] if self.segments else 0
+        return 0 if self._state is None or first >= self._state.first_record else self._state.first_record
 
     def _look_at_beginning(self) -> None:
         """Hold the first record against what the log says that it follows."""
@@ -233,6 +239,11 @@ class Findings:
             not_looked_at.append(
                 f"the {_plural(state.records - state.first_record, 'record')} that were looked at before"
             )
+            if self._unread_before:
+                not_looked_at.append(
+                    f"records {self.segments[0]} to {self._unread_before - 1}, which were not there then: verify the"
+                    " log once without its state (--state)"
+                )
         if (pruned := self.anchors.pruned) is not None:
             not_looked_at.append(str(pruned))
         elif self.segments[0]:
@@ -249,10 +260,13 @@ class Findings:
         if self._signed.meets_expected and kept is not None:
             if kept.size < self.checks.records:
                 not_looked_at.append(f"whether the records from {kept.size} on were written anew")
-        elif not self._meets_expected:
+        elif self._meets_expected and self._expected is not None:
+            if self._expected.records < self.checks.records:
+                not_looked_at.append(f"whether the records from {self._expected.records} on were written anew")
+        elif state is None:
             not_looked_at.append("whether all was written anew, with a new chain: a head kept elsewhere shows it")
-        elif self._expected is not None and self._expected.records < self.checks.records:
-            not_looked_at.append(f"whether the records from {self._expected.records} on were written anew")
+        elif state.records < self.checks.records:
+            not_looked_at.append(f"whether the records from {state.records} on were written anew")
         outcome, reason = Outcome.HOLDS, "every record is as it was written, and in its place"
         if self.integrity.count:
             outcome, reason = Outcome.FAILS, _plural(self.integrity.count, "fault")
@@ -301,7 +315,13 @@ class Findings:
             faults.add(fault)
         was_known = self._state is not None and self._state.first_record == first
         if first and self.anchors.pruned is None and not self.is_damaged and not was_known:
-            faults.add(f"records 0 to {first - 1} of the log {path} are missing; restore them from a copy")
+            then = 0 if self._state is None else self._state.first_record
+            were_there = self._state is not None and then < first
+            archive = ", or verify it with the archive that was given when they were there (--archive)"
+            faults.add(
+                f"records {then if were_there else 0} to {first - 1} of the log {path} are missing; restore them from a"
+                f" copy{archive if were_there else ''}"
+            )
         if coverage.missing.count:
             faults.add(
                 f"{_plural(coverage.missing.count, 'event')} that the log {path} was to hold"
@@ -403,8 +423,10 @@ class Findings:
 
     def _unseen_of_end(self, witnesses: list[str]) -> list[str]:
         unseen, coverage, journal = [], self._coverage, self._journal
-        if self.anchors.pruned is not None:
-            unseen.append(str(self.anchors.pruned))
+        if (pruned := self.anchors.pruned) is not None:
+            before = self._state is not None and self._state.first_record < pruned.first
+            again = "; they were there when it was verified before: name that archive, too (--archive)"
+            unseen.append(f"{pruned}{again if before and pruned.archive else ''}")
         if not witnesses and not self.is_damaged:
             unseen.append("what came after the last record, if it was cut off")
         if journal is None:
@@ -424,13 +446,21 @@ class Findings:
     @property
     def _unseen_cut(self) -> str:
         """What the log, and all that lies beside it, cannot show of its end."""
-        after = "" if self._state is None else f", behind the {self._state.records:,} records that were verified before"
+        verified = 0 if self._state is None else self._state.records
+        head = self._expected.records if self._expected is not None and self._meets_expected else 0
+        kept, after = max(self._signed.kept_size, head), ""
+        if kept > verified:
+            after = f", behind the {kept:,} records of which a {'head' if head == kept else 'checkpoint'} was kept"
+        elif verified:
+            after = f", behind the {verified:,} records that were verified before"
+        what = "newer checkpoint or head" if kept else "checkpoint or a head"
         if not self._signed.checked:
-            return f"whether log, marker and journal were cut together{after}: a head kept elsewhere shows it"
+            newer = "newer " if kept else ""
+            return f"whether log, marker and journal were cut together{after}: a {newer}head kept elsewhere shows it"
+        earlier = "" if verified else ", the state of an earlier verification"
         return (
             f"whether log, checkpoints, marker and journal were cut together{after}, or all of them put back from an"
-            " older copy: a checkpoint or a head kept elsewhere, the state of an earlier verification, or a witness"
-            " shows it"
+            f" older copy: a {what} kept elsewhere{earlier}, or a witness shows it"
         )
 
     def _notes(self) -> list[str]:

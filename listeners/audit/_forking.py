@@ -29,6 +29,7 @@ from . import _arguments
 from ._forks import KIND, cited_in
 from ._records import RecordChecks, at_byte, fields_of
 from ._redaction import Redaction
+from ._seen_elsewhere import UNWITNESSED, SeenElsewhere
 from ._signing import Signing, archived_path, archived_sizes, newest_path, witnessed_path
 from .stand_ins import refuse_copy
 
@@ -52,6 +53,9 @@ class Fork:
     """Whether the records of that checkpoint are all there: only its key is not used any more."""
     note: Note | None
     """The first checkpoint of the new name; None of a dry run."""
+    seen: SeenElsewhere | None = None
+    """A witness that has seen records of the old name which are not there, as a ``log.unwitnessed`` says: they are
+    lost, also where the checkpoint ``old`` knows nothing of them, as after a restore from a copy."""
 
 
 async def fork(
@@ -106,11 +110,12 @@ class _Forking:
             self._check_new(found)
             old, text = self._old(notes, done)
             is_continuous = found.roots.get(old.size) == old.root if done is None else bool(done[1].get("continuous"))
+            seen = found.seen if done is None else SeenElsewhere.cited_in(done[1])
             if is_dry_run:
-                return self._fork(self._log.records, old, None, is_continuous=is_continuous)
+                return self._fork(self._log.records, old, None, seen, is_continuous=is_continuous)
             with anyio.CancelScope(shield=True):
                 note, index = await self._go_on(notes, found, old, text, by=by, reason=reason)
-            return self._fork(index, old, note, is_continuous=is_continuous)
+            return self._fork(index, old, note, seen, is_continuous=is_continuous)
         finally:
             with anyio.CancelScope(shield=True):
                 await self._log.aclose()
@@ -126,9 +131,12 @@ class _Forking:
                     " NAME --out FILE"
                 )
 
-    def _fork(self, index: int, old: Checkpoint, note: Note | None, *, is_continuous: bool) -> Fork:
+    def _fork(
+        self, index: int, old: Checkpoint, note: Note | None, seen: SeenElsewhere | None, *, is_continuous: bool
+    ) -> Fork:
+        origin = self._vkey.name
         return Fork(
-            path=self._path, record=index, origin=self._vkey.name, old=old, is_continuous=is_continuous, note=note
+            path=self._path, record=index, origin=origin, old=old, is_continuous=is_continuous, note=note, seen=seen
         )
 
     async def _notes(self) -> dict[str, tuple[int, Checkpoint | None, bytes]]:
@@ -203,6 +211,7 @@ class _Forking:
                 note=content.decode(errors="replace")[:_NOTE_CHARS_MAX],
                 records=log.records,
                 continuous=is_continuous,
+                **({} if found.seen is None else {"witnessed": found.seen.to_fields()}),
                 new=str(vkey),
                 by=by,
                 reason=reason,
@@ -242,6 +251,8 @@ class _Records:
     """The root of the first records, of as many as checkpoints are over."""
     forks: dict[str, tuple[int, dict[str, Any]]] = attrs.field(factory=dict)
     """The records ``log.forked``, by the key that they name."""
+    seen: SeenElsewhere | None = None
+    """What witnesses have said since the newest of them."""
 
     @classmethod
     async def read(cls, store: KnowledgeStore, path: str, sizes: set[int]) -> _Records:
@@ -269,7 +280,9 @@ class _Records:
                     offset = reader.offset - sum(len(each.line) + 1 for each in records[number:])
                     raise at_byte(error, segment_path(path, reader.segment), offset) from error
                 if head.kind == KIND and (new := (fields := fields_of(record)).get("new")) is not None:
-                    found.forks[str(new)] = (record.index, fields)
+                    found.forks[str(new)], found.seen = (record.index, fields), None
+                elif head.kind == UNWITNESSED:
+                    found.seen = SeenElsewhere.said_in(fields_of(record), record.index) or found.seen
                 tree.extend([leaf_hash(record.line)])
             await anyio.lowlevel.checkpoint()
         found._meet(due)

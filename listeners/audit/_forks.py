@@ -11,6 +11,7 @@ import attrs
 from hubwire.errors import CheckpointInvalid
 from hubwire.proof import Checkpoint, VerifierKey
 
+from ._seen_elsewhere import SeenElsewhere
 from ._verdicts import Outcome, Verdict
 
 __all__ = ("KIND", "Forks", "cited_in")
@@ -39,6 +40,7 @@ class _Forked:
     reason: str
     old: Checkpoint | None
     new: VerifierKey | None
+    seen: SeenElsewhere | None
 
     def __str__(self) -> str:
         old = "another log" if self.old is None else f"{self.old.origin} at {self.old.size:,} records"
@@ -71,6 +73,7 @@ class Forks:
                 reason if isinstance(reason, str) else "no reason is given",
                 cited_in(fields),
                 new,
+                SeenElsewhere.cited_in(fields),
             )
         )
         del self._found[:-_SHOWN]
@@ -92,14 +95,20 @@ class Forks:
         ``met`` are the roots of the log by size, where there is a checkpoint; ``accepted``: a checkpoint over so many
         records is expected, and met, so that who expects it knows of the forks before.
         """
+        known = [each for each in self._found if accepted is None or accepted <= each.index]
+        given = "" if accepted is None else f"; the one that was kept, of {accepted:,} records, is of before"
         return [
             f"{each}. What was signed of {each.old.size:,} records then is not what is here: records of it are lost, or"
-            " were changed. Who knows that gives a checkpoint of since then (--since-checkpoint)"
+            f" were changed. Who knows that gives a checkpoint of since then (--since-checkpoint){given}"
             if each.old is not None
             else f"{each}. It does not say of which checkpoint"
-            for each in self._found
-            if (accepted is None or accepted <= each.index)
-            and (each.old is None or met.get(each.old.size) != each.old.root)
+            for each in known
+            if each.old is None or met.get(each.old.size) != each.old.root
+        ] + [
+            f"{each}. Records of it are lost: {each.seen}. Who knows that gives a checkpoint of since then"
+            f" (--since-checkpoint){given}"
+            for each in known
+            if each.seen is not None and each.old is not None and met.get(each.old.size) == each.old.root
         ]
 
     def unseen(self) -> list[str]:

@@ -10,15 +10,44 @@ The steps, each on the store before the next one begins:
 
 from __future__ import annotations
 
+from functools import partial
+
 import anyio
 
-from hubwire.errors import ConfigurationError
+from hubwire.errors import CheckpointInvalid, ConfigurationError
 from hubwire.log import Log
-from hubwire.proof import Note, Signer, as_signer
+from hubwire.ports import KnowledgeStore
+from hubwire.proof import Checkpoint, Note, Signer, WitnessRequest, as_signer, successor_of
 
-from ._signing import Signing
+from ._signing import Signing, archived_path, archived_sizes
 
-__all__ = ("hand_over",)
+__all__ = ("hand_over", "handovers_of", "handovers_to_tell")
+
+
+async def handovers_of(store: KnowledgeStore, path: str) -> tuple[Note, ...]:
+    """Return the checkpoints put aside that hand over to another key, in the order of their sizes."""
+    found = []
+    for size in await archived_sizes(store, path):
+        content = await store.read_bytes(archived_path(path, size))
+        try:
+            note = Note.parse(content)
+            if successor_of(Checkpoint.parse(note.text)) is not None:
+                found.append(note)
+        except CheckpointInvalid:  # it hands over to none; that it is damaged is for `verify` to say
+            continue
+    return tuple(found)
+
+
+async def handovers_to_tell(
+    signing: Signing, store: KnowledgeStore, path: str, newest: Checkpoint
+) -> list[WitnessRequest]:
+    """Return those up to the newest checkpoint, as a witness is told of them that has not seen them."""
+    notes = [(note, Checkpoint.parse(note.text)) for note in await handovers_of(store, path)]
+    return [
+        WitnessRequest(note, checkpoint, partial(signing.prove, checkpoint.size), is_archived=True)
+        for note, checkpoint in notes
+        if checkpoint.origin == newest.origin and checkpoint.size < newest.size
+    ]
 
 
 async def hand_over(signing: Signing, log: Log, signer: object, *, by: str | None, reason: str | None) -> Note:

@@ -149,25 +149,33 @@ class Pages:
 
     # -- writing anew --
 
-    async def erase(self, page: str, why: Mapping[str, Mapping[str, Any]], *, is_said_anew: bool = False) -> int:
-        """Take contents out of a page, and leave a line that says why in the place of each; return their bytes.
+    async def erase(
+        self, page: str, why: Mapping[str, Mapping[str, Any]], *, anew: AbstractSet[str] = frozenset()
+    ) -> tuple[int, int]:
+        """Take contents out of a page, and leave a line that says why in the place of each.
 
-        May be called again: what is gone stays gone, for the first reason; with ``is_said_anew`` for this one.
+        Return how many were there, and their bytes. May be called again: what is gone stays gone, for the first reason;
+        for this one, if it is among ``anew`` and was erased.
         """
         async with self.rewriting:
             await self.seal()
-            found = await self._read(page)
+            found, older = await self._read(page)
             if found is None:
-                return 0
-            size = sum(len(found.contents.pop(digest, b"")) for digest in why)
-            for digest, fields in why.items():
-                if is_said_anew or digest not in found.gone:
-                    found.gone[digest] = ERASED, codec.encode_fields(fields)
-            first, second = page_files(self._path, page)
-            there, other = (first, second) if await self._store.exists(first) else (second, first)
-            await self._store.write(other, found.encode(), if_absent=True)
-            await self._store.delete(there)
-            return size
+                return 0, 0
+            left = sum(digest in older.contents and digest not in found.contents for digest in why)
+            taken = {digest: found.contents.pop(digest) for digest in why if digest in found.contents}
+            said = {digest: codec.encode_fields(why[digest]) for digest in taken if digest not in found.gone}
+            for digest in anew & found.gone.keys():
+                what, before = found.gone[digest]
+                if what == ERASED and before != (words := codec.encode_fields(why[digest])):
+                    said[digest] = words
+            found.gone |= {digest: (ERASED, words) for digest, words in said.items()}
+            if taken or said:
+                first, second = page_files(self._path, page)
+                there, other = (first, second) if await self._store.exists(first) else (second, first)
+                await self._store.write(other, found.encode(), if_absent=True)
+                await self._store.delete(there)
+            return left + len(taken), sum(map(len, taken.values()))
 
     async def keep_only(self, page: str, digests: set[str], pending: AbstractSet[str] = frozenset()) -> None:
         """Take all contents out of a page but these, and those that are pending; one with none of them is deleted."""
@@ -188,22 +196,24 @@ class Pages:
         first, second = page_files(self._path, page)
         return await self._store.exists(first) and await self._store.exists(second)
 
-    async def _read(self, page: str) -> Page | None:
-        """Return a page that is in one file: where a crash came before the old one was deleted, it is now.
+    async def _read(self, page: str) -> tuple[Page | None, Page]:
+        """Return a page that is in one file, and the older file of it, if there was one.
 
-        The newer one has all that is in the older, or says of it that it is gone.
+        Where a crash came before the old one was deleted, it is now. The newer one has all that is in the older, or
+        says of it that it is gone.
         """
         first, second = page_files(self._path, page)
         of_first, of_second = [await self._store.read_bytes(file) for file in (first, second)]
         if of_first is None or of_second is None:
             content = of_second if of_first is None else of_first
-            return None if content is None else Page(content)
+            return None if content is None else Page(content), Page()
+        pages = Page(of_first), Page(of_second)
         both = Page(of_first)
-        both.merge(Page(of_second))
-        for content, other in ((of_second, first), (of_first, second)):
-            if (one := Page(content)).contents == both.contents and one.gone.keys() == both.gone.keys():
-                await self._store.delete(other)
-                return one
+        both.merge(pages[1])
+        for one, older, file in ((pages[1], pages[0], first), (pages[0], pages[1], second)):
+            if one.contents == both.contents and one.gone.keys() == both.gone.keys():
+                await self._store.delete(file)
+                return one, older
         raise LogDamaged(
             f"{first} and {second} are one page of erasable contents, and neither has all that is in the other: they"
             " are from two copies of the log. Keep the files of one copy",

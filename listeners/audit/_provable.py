@@ -83,7 +83,7 @@ class Signature:
         if self._policy is not None:
             from ._witnessing import Witnessing  # noqa: PLC0415 - few logs have witnesses
 
-            self.witnessing = Witnessing(self._policy, self.signing, log, clock, redact)
+            self.witnessing = Witnessing(self._policy, self.signing, store, log, clock, redact)
             self.signing.on_signed.append(self.witnessing)
         if self._timestamper is not None:
             from ._timestamping import Timestamping, timestamper_of  # noqa: PLC0415 - few logs are timestamped

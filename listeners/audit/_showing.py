@@ -3,41 +3,63 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from hubwire.errors import CheckpointInvalid, HashesMissing, InvalidRecord
 from hubwire.log import read_kept
 from hubwire.ports import KnowledgeStore, normalize_path
-from hubwire.proof import Checkpoint, Note, SignedPart, TreeHashes, VerifierKey, absent_ranges, successor_of
+from hubwire.proof import Note, SignedPart, TreeHashes, VerifierKey, absent_ranges
 
 from . import _arguments
+from ._handing_over import handovers_of
 from ._proving import range_roots
-from ._signing import archived_path, read_newest
+from ._signing import read_newest, witnessed_path
+from ._witnessed import witnesses_of
 
 __all__ = ("signed_part",)
 
 
 async def signed_part(
-    store: KnowledgeStore, shown: Sequence[int], *, path: str = "/audit", vkey: VerifierKey | str | None = None
+    store: KnowledgeStore,
+    shown: Sequence[int],
+    *,
+    path: str = "/audit",
+    vkey: VerifierKey | str | None = None,
+    witnesses: Iterable[VerifierKey | str] = (),
 ) -> SignedPart | None:
     """Return what shows, with the records of these numbers, that they are in a signed log; None if it is not signed.
 
     ``shown`` are the numbers of records, in ascending order, a ``range`` for all of them. ``vkey`` goes along, for
-    readers that have no key of the log yet. It only reads, and checks no signature and no hash: that is for who is
-    shown the records. Where not all are, the log is read once, for the hashes of the others.
+    readers that have no key of the log yet, and so do the keys of ``witnesses``. It only reads, and checks no
+    signature and no hash: that is for who is shown the records. Where not all are, the log is
+    read once, for the hashes of the others.
 
     Raises :class:`~hubwire.errors.InvalidRecord` for numbers that are none, or not in ascending order,
-    :class:`~hubwire.errors.CheckpointInvalid` if the checkpoint is damaged, or ``vkey`` is no key, and what the store
-    raises.
+    :class:`~hubwire.errors.CheckpointInvalid` if the checkpoint is damaged, or ``vkey`` is no key, or a witness's is
+    none, and what the store raises.
     """
     key = vkey if vkey is None or type(vkey) is VerifierKey else VerifierKey.parse(vkey)
+    trusted = witnesses_of(witnesses, None, "").keys
     _check_numbers(shown)
     store, path = _arguments.store_for(store), normalize_path(path)
     found = await read_newest(store, path)
     if found is None:
         return None
     note, checkpoint = found
-    return SignedPart(note, await _hashes(store, path, shown, checkpoint.size), await _handovers(store, path), key)
+    hashes, handovers = await _hashes(store, path, shown, checkpoint.size), await handovers_of(store, path)
+    return SignedPart(note, hashes, handovers, key, await _witnessed(store, path, note), trusted)
+
+
+async def _witnessed(store: KnowledgeStore, path: str, newest: Note) -> Note | None:
+    """Return the newest checkpoint that witnesses have seen, if it is not the newest one."""
+    content = await store.read_bytes(witnessed_path(path))
+    if content is None:
+        return None
+    try:
+        note = Note.parse(content)
+    except CheckpointInvalid:  # that it is damaged is for `verify` to say
+        return None
+    return None if note.text == newest.text and set(note.signatures) <= set(newest.signatures) else note
 
 
 def _check_numbers(shown: object) -> None:
@@ -66,18 +88,3 @@ async def _hashes(store: KnowledgeStore, path: str, shown: Sequence[int], size: 
         return None
     rest = [span for span in ranges if span[0] >= first]
     return b"".join((*gone, *(await range_roots(store, path, rest) if rest else ())))
-
-
-async def _handovers(store: KnowledgeStore, path: str) -> tuple[Note, ...]:
-    """Return the archived checkpoints that hand over to another key, in the order of their sizes."""
-    found = []
-    names = [name for name in await store.list(f"{path}/checkpoints") if name.isascii() and name.isdigit()]
-    for size in sorted(map(int, names)):
-        content = await store.read_bytes(archived_path(path, size))
-        try:
-            note = Note.parse(content)
-            if successor_of(Checkpoint.parse(note.text)) is not None:
-                found.append(note)
-        except CheckpointInvalid:  # it hands over to none; that it is damaged is for `verify` to say
-            continue
-    return tuple(found)

@@ -15,7 +15,7 @@ from ._signing import archived_path, archived_sizes, newest_path
 from ._state import VerifierState
 from ._timestamped import TimestampChecks
 from ._verdicts import Outcome, Verdict
-from ._witnessed import NO_WITNESSES, TrustedWitnesses, WitnessChecks
+from ._witnessed import NO_WITNESSES, REWRITTEN, TrustedWitnesses, WitnessChecks
 
 __all__ = ("SignedChecks", "Trust")
 
@@ -105,6 +105,8 @@ class SignedChecks:
         """Checkpoints that the records agree with, and no trusted key has signed."""
         self._of_other_names: list[tuple[int, str]] = []
         """Those of another name than that of the key, by their sizes."""
+        self._kept = 0
+        """So many records are known from an earlier examination."""
         self._forked_at: int | None = None
         """The record with which the log was forked to the name of the key."""
 
@@ -117,14 +119,15 @@ class SignedChecks:
         """Return whether there is a checkpoint of the log, whatever it is worth."""
         return await self._store.exists(newest_path(self._path)) or bool(await archived_sizes(self._store, self._path))
 
-    async def begin(self, first: int, state: VerifierState | None = None) -> None:
+    async def begin(self, first: int, state: VerifierState | None = None, *, known: int = 0) -> None:
         """Find the checkpoints, and the tree before record ``first``, with which the reading begins.
 
-        ``state`` is what was known there when it was read before.
+        ``state`` is what was known there when it was read before; ``known``: so many records were signed then.
         """
         if state is not None and self.vkey in state.keys:
             self.trust.go_on(state.keys)
             self.signed_size, self._signer = state.signed, state.keys[-1]
+        self._kept = 0 if state is None else state.records
         sizes = await archived_sizes(self._store, self._path)
         names = await self._store.list(f"{self._path}/checkpoints")
         self.timestamps.there = sum(name.endswith(".tsr") for name in names)
@@ -138,7 +141,7 @@ class SignedChecks:
             else:
                 self.newest_size = newest.size
                 sizes.append(newest.size)
-        self._look_at_newest(max(sizes, default=0), 0 if state is None else state.signed or 0)
+        self._look_at_newest(max(sizes, default=0), known if state is None else state.signed or 0)
         if self.expected is not None:
             sizes.append(self.expected.size)
         sizes += await self.witnesses.begin(self._store, self._path, first)
@@ -148,8 +151,8 @@ class SignedChecks:
         self._due = sorted({size for size in sizes if size >= first})
         if state is None:
             await self._follow(sorted({size for size in sizes if size < first}))
-        known = None if state is None else state.tree
-        self._tree = await self._tree_before(first) if known is None else known.copy()
+        before = None if state is None else state.tree
+        self._tree = await self._tree_before(first) if before is None else before.copy()
         if self.expected is not None and self.expected.size < first and self._tree is not None:
             await self._meet_earlier(self.expected, self._tree)
         await self.add(())  # a checkpoint of just the records that are not read again
@@ -301,10 +304,26 @@ class SignedChecks:
 
     # -- when the log was read --
 
+    @property
+    def kept_size(self) -> int:
+        """How many records the checkpoint is over that was kept elsewhere, if the log agrees with it."""
+        return self.expected.size if self.expected is not None and self.meets_expected else 0
+
+    def _rewritten(self, records: int) -> tuple[str, ...]:
+        """Return what is not known of who has the key: from where on he may have written the log anew."""
+        known = max(self.kept_size, self._kept)
+        if not known:
+            return (f"{REWRITTEN} it anew: a checkpoint kept elsewhere, or a witness, shows it",)
+        if known >= records:
+            return ()
+        return (f"{REWRITTEN} the records from {known:,} on anew: a newer checkpoint, or a witness, shows it",)
+
     def whole_verdict(self, records: int, *, is_damaged: bool, is_partial: bool) -> Verdict:
         """Return who has signed how much, who has witnessed it, and when it was stamped."""
         verdict = self.verdict(records, is_damaged=is_damaged)
-        verdict = self.witnesses.added_to(verdict, records, self._path, is_damaged=is_damaged)
+        verdict = self.witnesses.added_to(
+            verdict, records, self._path, is_damaged=is_damaged, kept=self.kept_size, known=self._kept
+        )
         return self.timestamps.added_to(verdict, self._path, is_partial=is_damaged or is_partial)
 
     @property
@@ -363,6 +382,6 @@ class SignedChecks:
             looked_at=(f"root and signature of {self.checked} checkpoints",),
             not_looked_at=(
                 *((f"the last {rest:,} records, which are not signed yet",) if rest else ()),
-                "whether the holder of the key wrote it anew: a checkpoint kept elsewhere, or a witness, shows it",
+                *self._rewritten(records),
             ),
         )

@@ -1,9 +1,9 @@
-"""The signers of the logs of tenants: each has a name of its own, in which its tenant is."""
+"""The signers of the logs of tenants: each has a name of its own, in which its tenant is; and their witnesses."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hubwire.errors import ConfigurationError
@@ -11,13 +11,16 @@ from hubwire.guests import failure_of
 from hubwire.late_types import late_type
 
 if TYPE_CHECKING:
-    from hubwire.proof import Signer
+    from hubwire.proof import CheckpointWitness, Signer, WitnessPolicy
 else:
+    CheckpointWitness = late_type("hubwire.proof", "CheckpointWitness")
     Signer = late_type("hubwire.proof", "Signer")
+    WitnessPolicy = late_type("hubwire.proof", "WitnessPolicy")
 
-__all__ = ("TenantSigner", "TenantSigners")
+__all__ = ("TenantSigner", "TenantSigners", "TenantWitness", "witnesses_for")
 
 TenantSigner = Callable[[str | None], Signer]
+TenantWitness = Callable[[str | None], WitnessPolicy | Sequence[CheckpointWitness] | None]
 
 
 class TenantSigners:
@@ -60,3 +63,19 @@ class TenantSigners:
                 " FILE"
             )
         return signer
+
+
+def witnesses_for(tenant: str | None, witnesses: Any) -> Any:
+    """Return who witnesses the log of a tenant: the same for all, or what a function of the program's own returns."""
+    if not callable(witnesses) or isinstance(witnesses, type):
+        return witnesses  # an audit log looks at it
+    try:
+        made: Any = witnesses(tenant)
+    except BaseException as error:
+        failure, shown = failure_of(error), "no tenant" if tenant is None else f"the tenant {tenant!r:.80}"
+        raise ConfigurationError(
+            f"the witnesses of the audit log of {shown} could not be had: {type(failure).__name__}: {failure!s:.200}"
+        ) from error
+    if inspect.iscoroutine(made):
+        made.close()
+    return made

@@ -15,10 +15,10 @@ from hubwire.proof.cosigning import as_witness_key, shown
 from ._signing import witnessed_path
 from ._verdicts import Outcome, Verdict
 
-__all__ = ("NO_WITNESSES", "TrustedWitnesses", "WitnessChecks", "witnesses_of")
+__all__ = ("NO_WITNESSES", "REWRITTEN", "TrustedWitnesses", "WitnessChecks", "witnesses_of")
 
 _WITNESSES_MAX = 100
-_REWRITTEN = "whether the holder of the key wrote it anew"
+REWRITTEN = "whether the holder of the key wrote"
 _PUT_BACK = (
     "whether all was put back to what it was then: the newest checkpoint that a witness has shows it"
     " (--since-checkpoint)"
@@ -119,8 +119,14 @@ class WitnessChecks:
         quorum = self._trusted.quorum
         return sizes[quorum - 1] if 0 < quorum <= len(sizes) else 0
 
-    def added_to(self, verdict: Verdict, records: int, path: str, *, is_damaged: bool) -> Verdict:
-        """Return a verdict on the signer that says what witnesses have seen, too."""
+    def added_to(
+        self, verdict: Verdict, records: int, path: str, *, is_damaged: bool, kept: int, known: int
+    ) -> Verdict:
+        """Return a verdict on the signer that says what witnesses have seen, too.
+
+        ``kept``: the log has so many records of a checkpoint that was kept elsewhere; ``known``: and so many of an
+        earlier examination.
+        """
         trusted = self._trusted
         if not trusted.keys:
             return verdict
@@ -130,7 +136,7 @@ class WitnessChecks:
         )
         verdict = attrs.evolve(verdict, looked_at=(*verdict.looked_at, *seen))
         if len(seen) >= trusted.quorum:
-            return self._seen_by_enough(verdict, records)
+            return self._seen_by_enough(verdict, records, kept, known)
         lacking = ", ".join(f"{key.name}+{key.id.hex()}" for key in trusted.keys if key not in self._seen)
         if is_damaged or self._unread is not None:
             why = (
@@ -150,14 +156,20 @@ class WitnessChecks:
             faults=(*verdict.faults, fault),
         )
 
-    def _seen_by_enough(self, verdict: Verdict, records: int) -> Verdict:
+    def _seen_by_enough(self, verdict: Verdict, records: int, kept: int, known: int) -> Verdict:
         """Say up to where the log cannot be another one any more, without a witness that lies."""
         size, quorum = self.size, self._trusted.quorum
-        unknown = [each for each in verdict.not_looked_at if not each.startswith(_REWRITTEN)]
-        if size < records:
+        unknown = [each for each in verdict.not_looked_at if not each.startswith(REWRITTEN)]
+        if (begin := max(size, kept, known)) < records:
             few = "too few witnesses have" if quorum > 1 else "no witness has"
-            unknown.append(f"whether the records from {size:,} on were written anew: {few} seen them yet")
-        unknown.append(_PUT_BACK)
+            unknown.append(f"whether the records from {begin:,} on were written anew: {few} seen them yet")
+        if not kept:
+            unknown.append(_PUT_BACK)
+        elif kept < records:
+            unknown.append(
+                f"whether a witness has a newer checkpoint than the one that was kept, of {kept:,} records: its newest"
+                " shows whether all was put back to what it was then"
+            )
         reason = verdict.reason
         if verdict.outcome is Outcome.HOLDS:
             by = f"{quorum} of {len(self._trusted.keys)} witnesses have" if quorum > 1 else "a witness has"

@@ -14,10 +14,11 @@ from hubwire.errors import NotWitnessed, WitnessDisagrees, WitnessFailed
 from hubwire.guests import GuestTask
 from hubwire.log import Log
 from hubwire.own_log import OwnLog
-from hubwire.ports import Clock
+from hubwire.ports import Clock, KnowledgeStore
 from hubwire.proof import Checkpoint, CheckpointWitness, Note, NoteSignature, VerifierKey, WitnessPolicy, WitnessRequest
 
 from ._guests import Worker
+from ._handing_over import handovers_to_tell
 from ._signing import Signing
 
 __all__ = ("Witnessing",)
@@ -48,6 +49,8 @@ class _Told:
     """By the loop's time."""
     disagrees: bool = False
     """It knows another log of this name: it is asked no more."""
+    seen: int | None = None
+    """How many records it has seen of that one."""
     guest: GuestTask | None = None
 
     def succeeded(self, text: str, again_at: float) -> None:
@@ -81,7 +84,13 @@ class Witnessing:
     """Tells the witnesses of one log: each of the newest checkpoint alone, one call at a time, again if it failed."""
 
     def __init__(
-        self, policy: WitnessPolicy, signing: Signing, log: Log, clock: Clock, redact: Callable[[str], str | None]
+        self,
+        policy: WitnessPolicy,
+        signing: Signing,
+        store: KnowledgeStore,
+        log: Log,
+        clock: Clock,
+        redact: Callable[[str], str | None],
     ) -> None:
         self.policy = policy
         self.errors: int = 0
@@ -92,6 +101,7 @@ class Witnessing:
         """So that a log whose witnesses answer is never unwitnessed."""
         self._told = [_Told(each, each.name, each.vkey) for each in policy.witnesses]
         self._signing = signing
+        self._store = store
         self._log = log
         self._clock = clock
         self._redact = redact
@@ -134,7 +144,8 @@ class Witnessing:
             self._newest = attrs.evolve(before, note=note, is_archived=is_archived)
         else:
             prove = partial(self._signing.prove, checkpoint.size)
-            self._newest = WitnessRequest(note, checkpoint, prove, is_archived)
+            handovers = partial(handovers_to_tell, self._signing, self._store, self._log.path, checkpoint)
+            self._newest = WitnessRequest(note, checkpoint, prove, is_archived, handovers)
             now = timestamp(self._clock.now_ns())
             self._outage.begin(asyncio.get_running_loop().time(), now, checkpoint.size)
         self._plan()
@@ -235,6 +246,7 @@ class Witnessing:
 
     def _disagreed(self, told: _Told, error: WitnessDisagrees) -> None:
         told.disagrees = True
+        told.seen = error.size if type(error.size) is int and 0 <= error.size < 2**63 else None
         _log.failure("a witness knows another history of an audit log", log=self._log.path, why=str(error))
         if sum(each.disagrees for each in self._told) >= self.policy.quorum:
             self._signing.refusal = f"{error}. No more checkpoint is signed"
@@ -256,7 +268,13 @@ class Witnessing:
             "quorum": self.policy.quorum,
             "on_missing": self.policy.on_missing,
             "witnesses": [
-                {"name": each.name, "reason": self._redact(each.reason)} for each in self._told if not self._has(each)
+                {
+                    "name": each.name,
+                    "reason": self._redact(each.reason),
+                    **({} if each.seen is None else {"seen": each.seen}),
+                }
+                for each in self._told
+                if not self._has(each)
             ][:_NAMED_MAX],
         }
         try:

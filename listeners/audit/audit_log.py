@@ -83,7 +83,8 @@ class AuditLog(CalledByAg2, Erasable, Provable, Prunable, Queryable, BaseHubList
     ``rotation`` says when a segment is sealed and the next one begun: a :class:`~hubwire.log.Rotation`, or its size in
     bytes. ``retention`` says how long records are kept: the log prunes itself by it when a segment was sealed, and when
     it is first appended to; without one it keeps all. See :meth:`prune`. ``archive`` is another store to which what is
-    pruned is copied first: see :func:`hubwire.stores.archived.archived`; the log does not close it. ``indexed`` has it
+    pruned is copied first: see :func:`hubwire.stores.archived.archived`; the log does not close it, and prunes nothing
+    of which an erasable content is still there: no erasure would reach it in the archive. ``indexed`` has it
     write an index beside each segment, by which :meth:`query` finds a narrow range of a large log at once: when it is
     sealed, each 4 MB that the last one grows by, and when the log is closed. ``clock`` gives the time of records
     without ``at``: a :class:`~hubwire.ports.Clock`, or a function as AG2 takes it, which returns ISO 8601 text, a
@@ -170,7 +171,7 @@ class AuditLog(CalledByAg2, Erasable, Provable, Prunable, Queryable, BaseHubList
         self._erasing.begin(self._store, self._log)
         self._takes_small = self._admit is None and self._erasing.contents is None and self._redaction.is_late
         steady, kept = SteadyClock(self._clock), retention_of(retention)
-        aside = _arguments.archive_for(archive, self._store, has_erasable=erasable is not None)
+        aside = _arguments.archive_for(archive, self._store)
         self._keeper = Keeper(self._store, self._log, steady, kept, indexed, self._signature, aside, self._erasing)
         self._heads = Heads(
             on_head if on_head is None else _arguments.function("on_head", on_head),

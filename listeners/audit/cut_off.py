@@ -12,7 +12,7 @@ from hubwire.errors import LogDamaged
 from hubwire.log import Log
 from hubwire.ports import KnowledgeStore
 
-from ._erasing import Eraser, gone_in, leave_unsaid, records_before, whole_fields
+from ._erasing import Eraser, gone_in, records_before, whole_fields
 from ._old_contents import page_of
 from ._pages import Pages
 from ._redaction import Redaction
@@ -55,10 +55,7 @@ async def take_out(store: KnowledgeStore, path: str) -> None:
 
 async def erasures_behind(store: KnowledgeStore, path: str, end: int, *, is_cut: bool) -> int:
     """Return of how many contents only records from ``end`` on say, or said, that they were erased."""
-    before = None if is_cut else end
-    gone = await gone_in(store, path, since=end, before=before)
-    await leave_unsaid(gone, store, path, before=before)
-    return len(gone.said)
+    return (await gone_in(store, path, since=end, before=None if is_cut else end)).unsaid.contents
 
 
 async def say_erased_again(store: KnowledgeStore, path: str, end: int, *, by: str, basis: str) -> None:

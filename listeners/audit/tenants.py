@@ -25,18 +25,21 @@ from . import _arguments
 from ._clocks import ClockFunction
 from ._contents import ErasableFields
 from ._erasable import Erased
-from ._tenant_signers import TenantSigner, TenantSigners
+from ._tenant_signers import TenantSigner, TenantSigners, TenantWitness, witnesses_for
 from ._verdicts import Verification
 from .audit_log import AuditLog
 from .retention import Hold, Pruning, Retention
 
 if TYPE_CHECKING:
     from hubwire import Attachment
-    from hubwire.proof import Note
+    from hubwire.proof import CheckpointWitness, Note, Timestamper, WitnessPolicy
     from hubwire.redaction import Redactor
 else:
     Attachment = late_type("hubwire", "Attachment")
+    CheckpointWitness = late_type("hubwire.proof", "CheckpointWitness")
     Note = late_type("hubwire.proof", "Note")
+    Timestamper = late_type("hubwire.proof", "Timestamper")
+    WitnessPolicy = late_type("hubwire.proof", "WitnessPolicy")
     Redactor = late_type("hubwire.redaction", "Redactor")
 
 __all__ = ("TenantAuditLogs", "TenantHeadCallback")
@@ -73,8 +76,11 @@ class TenantAuditLogs(BaseHubListener):
     those of :class:`AuditLog` for each: so each is redacted by default, and prunes itself by the retention while it is
     open. ``on_head`` gets the tenant, None for ``~hub``, and the head. ``signer`` is a function that gets the tenant,
     or None, and returns the signer of that log, each time that the log is opened; its name has the tenant's element of
-    the path as one of its own, ``example.org/hub/acme``, because a name stands for one log. The heartbeat of the hub is
-    in ``~hub``. The command line takes each log by its path: ``hubwire verify STORE --log /audit/acme``.
+    the path as one of its own, ``example.org/hub/acme``, because a name stands for one log. ``witnesses`` see the
+    checkpoints of all of them, a :class:`~hubwire.proof.WitnessPolicy` or a list; or those that a function of the
+    tenant, or None, returns: a :class:`~hubwire.proof.StoreWitness` is one of one log. ``timestamper`` is that of each.
+    A log that is closed because others are used has its last checkpoint seen before. The heartbeat of the hub is in
+    ``~hub``. The command line takes each log by its path: ``hubwire verify STORE --log /audit/acme``.
 
     Arguments that cannot be raise :class:`~hubwire.errors.ConfigurationError`. Entering raises what opening an
     :class:`AuditLog` raises, and :class:`~hubwire.errors.LogDamaged` where the position is lost or unreadable.
@@ -98,6 +104,8 @@ class TenantAuditLogs(BaseHubListener):
         signer: TenantSigner | None = None,
         checkpoint_seconds: float = 1.0,
         heartbeat_seconds: float | None = 3600.0,
+        witnesses: WitnessPolicy | Sequence[CheckpointWitness] | TenantWitness | None = None,
+        timestamper: Timestamper | None = None,
         erasable: ErasableFields | None = None,
         open_max: int = 64,
     ) -> None:
@@ -118,9 +126,11 @@ class TenantAuditLogs(BaseHubListener):
             "head_seconds": head_seconds,
             "checkpoint_seconds": checkpoint_seconds,
             "heartbeat_seconds": heartbeat_seconds,
+            "timestamper": timestamper,
             "erasable": erasable,
         }
         self._signers = TenantSigners(signer, _element_of)
+        self._witnesses = witnesses
         self._own = self._log_of(None)  # its arguments are checked here
         self._logs: OrderedDict[str, AuditLog] = OrderedDict()
         """Those that are open, by tenant; the one used last at the end."""
@@ -283,7 +293,8 @@ class TenantAuditLogs(BaseHubListener):
     def _log_of(self, tenant: str | None) -> AuditLog:
         on_head = None if self._on_head is None else partial(self._on_head, tenant)
         path, signer = self.path_of(tenant), self._signers.signer_of(tenant)
-        return AuditLog(self._store, path=path, on_head=on_head, signer=signer, **self._settings)
+        witnesses = witnesses_for(tenant, self._witnesses)
+        return AuditLog(self._store, path=path, on_head=on_head, signer=signer, witnesses=witnesses, **self._settings)
 
     async def aclose(self) -> None:
         """Write how far the logs are, mark them as cleanly closed, and close them."""
@@ -311,6 +322,16 @@ class TenantAuditLogs(BaseHubListener):
     def checkpoint_errors(self) -> int:
         """How many checkpoints were not signed and stored; each time the log tries again."""
         return self._numbers().checkpoint_errors
+
+    @property
+    def witness_errors(self) -> int:
+        """How many calls of witnesses have failed; each is asked again while its log is open."""
+        return self._numbers().witness_errors
+
+    @property
+    def timestamp_errors(self) -> int:
+        """How many times a checkpoint was not timestamped; the newest one of a log is tried again while it is open."""
+        return self._numbers().timestamp_errors
 
     @property
     def prune_errors(self) -> int:
@@ -392,6 +413,11 @@ class TenantAuditLogs(BaseHubListener):
         async with self._borrowed(tenant) as log:
             return await log.checkpoint()
 
+    async def witnessed(self, tenant: str | None, index: int | None = None, *, seconds: float = 30.0) -> Note:
+        """Wait until enough witnesses have seen a record of one log: see :meth:`AuditLog.witnessed`."""
+        async with self._borrowed(tenant) as log:
+            return await log.witnessed(index, seconds=seconds)
+
     # -- the position --
 
     async def _write_position(self) -> None:
@@ -449,12 +475,16 @@ class _Numbers:
     head_errors: int = 0
     prune_errors: int = 0
     checkpoint_errors: int = 0
+    witness_errors: int = 0
+    timestamp_errors: int = 0
 
     def add(self, log: AuditLog) -> None:
         self.withheld += log.withheld
         self.head_errors += log.head_errors
         self.prune_errors += log.prune_errors
         self.checkpoint_errors += log.checkpoint_errors
+        self.witness_errors += log.witness_errors
+        self.timestamp_errors += log.timestamp_errors
 
 
 def _parts_of(path: object) -> tuple[str, str]:

@@ -16,9 +16,9 @@ from hubwire.proof import Note, VerifierKey
 from hubwire.text_store import TextStore
 from hubwire.waking import Slices
 
-from ._anchors import Anchors
+from ._anchors import PRUNED, Anchors
 from ._arguments import store_for
-from ._asked import Asked, checked_keys, checked_state, shorter_than
+from ._asked import Asked, checked_keys, checked_state
 from ._beginning import read_note
 from ._beside import Blobs, EndMarker, JournalBeside, unknown_files
 from ._copying import CopyMark
@@ -292,13 +292,14 @@ class _Examination:
         findings.anchors = Anchors(self._path, first)
         if state is not None:
             is_newly_signed = state.tree is None and await self._signed.is_signed()
-            if first <= state.records and not is_newly_signed:
+            if first <= state.records and not is_newly_signed and await self._reaches(state, reader):
                 await self._go_on(state, reader)
                 return
             findings.begin_anew(state)
+            await reader.seek_index(first)
         findings.checks = RecordChecks(self._path, first)
         self._contents.begin(first)
-        await self._signed.begin(first)
+        await self._signed.begin(first, known=0 if state is None else state.signed or 0)
         if first:
             note = await read_note(self._store, self._path)
             remembered = None if note is None else note.at(first)
@@ -306,6 +307,14 @@ class _Examination:
             findings.anchors.remembered = remembered
             if remembered is not None:
                 self._coverage.resume(remembered.promise, remembered.last_seq)
+
+    async def _reaches(self, state: VerifierState, reader: LogReader) -> bool:
+        """Go behind what was read at the last examination; return whether the log goes so far."""
+        try:
+            await reader.seek_index(state.records)
+        except LogDamaged:  # before there, where it was whole: what is wrong is said when all is read
+            return False
+        return reader.index == state.records
 
     async def _go_on(self, state: VerifierState, reader: LogReader) -> None:
         """Begin behind what was read at the last examination."""
@@ -315,19 +324,22 @@ class _Examination:
         await self._signed.begin(state.records, state)
         self._gaps.go_on(state.records, state.at, is_closed=state.is_closed)
         self._coverage.resume(state.promise, state.last_seq)
-        try:
-            await reader.seek_index(state.records)
-        except LogDamaged as error:
-            raise self._shorter_than(state) from error
-        segment = reader.segment
-        if reader.index < state.records:
-            raise self._shorter_than(state)
-        checks.go_on(segment=segment, durable=state.durable, last_seq=state.last_seq, hub=state.hub)
+        if self.findings.segments and (first := self.findings.segments[0]) > state.first_record:
+            await self._find_pruned(first, state.records)
+        checks.go_on(segment=reader.segment, durable=state.durable, last_seq=state.last_seq, hub=state.hub)
         self.findings.meet_heads()  # the log may have gone on by no record since
 
-    def _shorter_than(self, state: VerifierState) -> LogDamaged:
-        self._signed.signed_size = None  # of this log, nothing was looked at that is signed
-        return shorter_than(state, self._path)
+    async def _find_pruned(self, first: int, end: int) -> None:
+        """Find what the log says of records that are gone, and were there at the last examination, before its end."""
+        reader = LogReader(self._store, self._path, chunk_bytes=CHUNK_BYTES)
+        await reader.seek_index(first)
+        while reader.index < end and (records := await reader.read()):
+            await self._slices.cut()
+            for record in records:
+                if record.index < end and PRUNED in record.line:
+                    fields = fields_of(record)
+                    if "seq" not in fields:
+                        self.findings.anchors.add(fields, record.index)
 
     async def _look_at(self, record: Record, head: RecordHead) -> None:
         """Look closer at a record: most are events in one line, and the journal has the same event next."""

@@ -219,7 +219,15 @@ STOREYS: tuple[tuple[str, ...], ...] = (
     ("hubwire.tracing",),
     ("hubwire.codec", "hubwire.context", "hubwire.coverage", "hubwire.proof", "hubwire.provenance"),
     ("hubwire.clock", "hubwire.limits"),
-    ("hubwire.ports", "hubwire.patterns", "hubwire.position", "hubwire._head", "hubwire._late", "hubwire._version"),
+    (
+        "hubwire.ports",
+        "hubwire.patterns",
+        "hubwire.position",
+        "hubwire._gone",
+        "hubwire._head",
+        "hubwire._late",
+        "hubwire._version",
+    ),
     ("hubwire.events",),
     (
         "hubwire.errors",

@@ -159,12 +159,11 @@ def erases_before_it_says_so() -> None:
     right = _erasing.Eraser._erase
 
     async def erase(self: Any, targets: Any, by: str, basis: str) -> Any:
-        done = _erasing.Done(self._log.records, len(targets.found), 0, 0)
-        said = _erasures.Erasure(done.record, "now", by, basis, ())
-        for page, why in targets.pages(said).items():
-            await self.pages.erase(page, why)
-        await right(self, targets, by, basis)
-        return done
+        groups = [each for groups in targets.found.groups() for each in groups]
+        own = {"at": "now", "by": by, "basis": basis, "erased": groups}
+        said = _erasures.erasures_of(self._log.records, own)
+        await self._carry_out([said])
+        return await right(self, targets, by, basis)
 
     _put(_erasing.Eraser, "_erase", erase)
 

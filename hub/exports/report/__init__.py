@@ -34,11 +34,13 @@ _REPORT = Call("Report()", ConfigurationError)
 _SCRIPTS = (
     "signs",
     "reading",
+    "contents",
     "notes",
     "tree",
     "model",
     "known",
     "signed",
+    "witnesses",
     "kept",
     "overview",
     "timeline",
@@ -65,6 +67,9 @@ class Report(Format):
     * ``signed``: the checkpoint of a signed log, and the hashes of what is not shown of it, as
       :func:`hubwire.listeners.audit.signed_part` returns them. The browser then also checks the signature, and that
       each record is in the tree that was signed.
+
+    Erasable contents that come with their records are shown, with their salts: the browser holds each against the
+    commitment of its record.
 
     ``names``, ``head`` and ``signed`` are attributes, too, read when the export ends: they may be set until then.
 
@@ -117,8 +122,10 @@ class Report(Format):
             b"-" if previous is None else previous.encode(),
             record.line.replace(b"\t", b" "),
         ]
-        if record.whole is not None:
-            parts.append(record.whole.replace(b"\t", b" "))
+        if record.whole is not None or record.contents:
+            parts.append((record.whole or b"").replace(b"\t", b" "))
+        if record.contents:
+            parts.append(msgspec.json.encode(record.contents))
         return b"\t".join(parts).replace(b"\n", b" ") + b"\n"
 
     def _previous(self, record: ExportRecord) -> str | None:
@@ -162,6 +169,8 @@ def _signed_fields(part: SignedPart | None) -> dict[str, object] | None:
         "handovers": [str(note) for note in part.handovers],
         "hashes": None if part.hashes is None else base64.b64encode(part.hashes).decode(),
         "vkey": None if part.vkey is None else str(part.vkey),
+        "witnessed": None if part.witnessed is None else str(part.witnessed),
+        "witnesses": [str(key) for key in part.witnesses],
     }
 
 

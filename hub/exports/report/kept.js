@@ -8,7 +8,7 @@ function keyForm(state, signing) {
     answer.textContent = text;
   };
   const field = h("input", {
-    "aria-label": "The verifier key that you trust",
+    "aria-label": "The verifier key that you trust, of the log or of a witness",
     placeholder: "Paste the verifier key that you were given",
     spellcheck: "false",
     autocomplete: "off",
@@ -16,8 +16,11 @@ function keyForm(state, signing) {
   });
   const take = async () => {
     try {
-      const key = await keyOf(field.value);
-      Object.assign(signing, { key, isOwn: true });
+      const key = await keyOf(field.value, [ED25519, COSIGNATURE]);
+      if (key.kind === COSIGNATURE) {
+        signing.witnesses = signing.witnesses.filter((each) => each.key.text !== key.text);
+        signing.witnesses.push({ key, isOwn: true });
+      } else Object.assign(signing, { key, isOwn: true });
       await judge(signing);
       showSigned(state);
     } catch (error) {

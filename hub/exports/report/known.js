@@ -63,6 +63,7 @@ function showIntegrity(state, found) {
       h("p", {}, `${plural(found.unlinked, "record")} cannot be computed: the chain value before is not in this file.`),
     );
   }
+  notes.push(contentsNote(state.records));
   if (state.about.selection !== null && found.holds) {
     notes.push(
       h(
@@ -314,7 +315,8 @@ function redactionFact(state) {
     records.filter((record) => record.fields.kind === "log.opened").map((record) => record.fields.redaction ?? null),
   );
   const stamps = [...written].filter((stamp) => stamp !== null).map(String);
-  const redacted = records.filter((record) => record.isRedacted).length;
+  const isChanged = ({ isRedacted, contents }) => isRedacted || contents?.some(({ state }) => state === "redacted");
+  const redacted = records.filter(isChanged).length;
   const notes = [];
   if (stamps.length)
     notes.push(

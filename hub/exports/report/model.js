@@ -1,7 +1,10 @@
 // What the records tell of: agents, channels, approvals, and spans of time that begin and end.
 
 const shortId = (id) => (id.length === 32 ? "…" + id.slice(-8) : id);
-const textOf = (value) => (typeof value === "string" ? value : (JSON.stringify(value) ?? ""));
+const textOf = (value) =>
+  typeof value === "string"
+    ? value
+    : (goneWords(value) ?? JSON.stringify(value, (_, each) => goneWords(each) ?? each) ?? "");
 
 const BAD = /\.(failed|violated|crashed|damaged|dispatch_failed|dead_lettered|suspended)$/;
 const ODD = /\.(rejected|denied|expired|abandoned|dropped|returned|blocked|warned|overflowed|questioned)$/;
@@ -292,7 +295,7 @@ class Model {
 
 const HEADER = new Set(
   (
-    "agent_id at causation_id channel_id correlation_id d depth envelope_id h c hub id kind listener occurred_at" +
+    "$c agent_id at causation_id channel_id correlation_id d depth envelope_id h c hub id kind listener occurred_at" +
     " participants recipients seq source source_id traceparent call_id metadata duration_ms turn_id session_id task_id approval_id severity" +
     " outcome tenant actor"
   ).split(" "),
@@ -300,7 +303,7 @@ const HEADER = new Set(
 
 function pairs(value) {
   if (value === null || value === undefined) return "";
-  if (typeof value !== "object" || Array.isArray(value)) return textOf(value);
+  if (typeof value !== "object" || Array.isArray(value) || goneWords(value)) return textOf(value);
   return Object.entries(value)
     .map(([name, each]) => `${name}=${textOf(each)}`)
     .join(", ");

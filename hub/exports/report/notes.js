@@ -1,6 +1,7 @@
 // Signed notes, keys and checkpoints as C2SP has them, checked by the browser's own Ed25519. https://c2sp.org/signed-note
 
 const ED25519 = 1;
+const COSIGNATURE = 4;
 const KEY_ID = /^[0-9a-f]{8}$/;
 const NUMBER = /^(0|[1-9]\d{0,15})$/;
 
@@ -41,19 +42,24 @@ function decoded(base64, what) {
 const keyId = async (name, kind, key) =>
   hexOf((await sha256(encoder.encode(`${name}\n`), new Uint8Array([kind]), key)).slice(0, 4));
 
-/** The key that a text is: name+id+key. */
-async function keyOf(given) {
+/** The key that a text is: name+id+key; that of a log, or one of these kinds. */
+async function keyOf(given, kinds = [ED25519]) {
   const text = given.trim();
   const [name, id, ...rest] = text.split("+");
   const encoded = rest.join("+");
   if (!name || !KEY_ID.test(id ?? "") || !encoded)
     throw new NotIt("That is no verifier key: it is a name, a +, eight characters, a +, and the key");
   const bytes = decoded(encoded, "That key");
-  if (bytes[0] !== ED25519) throw new NotIt("That is a verifier key of another kind than Ed25519");
+  if (bytes[0] !== ED25519 && bytes[0] !== COSIGNATURE)
+    throw new NotIt("That is a verifier key of another kind than Ed25519");
+  if (!kinds.includes(bytes[0]))
+    throw new NotIt(
+      bytes[0] === ED25519 ? "That is the key of a log, not of a witness" : "That is the key of a witness, not of a log",
+    );
   if (bytes.length !== 33) throw new NotIt("That is no verifier key: characters of it were lost");
   if ((await keyId(name, bytes[0], bytes.subarray(1))) !== id)
     throw new NotIt("That is no verifier key: its id is not that of its name and its bytes. Was a character lost?");
-  return { name, id, bytes: bytes.slice(1), text: `${name}+${id}+${encoded}` };
+  return { name, id, kind: bytes[0], bytes: bytes.slice(1), text: `${name}+${id}+${encoded}` };
 }
 
 /** The text and the signatures of a note, of which nothing is believed yet. */
@@ -84,7 +90,14 @@ function checkpointOf(text) {
 
 /** Whether a note has a signature of this key that holds. Throws NotHere where the browser does not know Ed25519. */
 async function isSignedBy(note, key) {
-  const own = note.signatures.filter((each) => each.name === key.name && each.id === key.id);
+  const own = note.signatures.filter((each) => each.name === key.name && each.id === key.id && each.bytes.length === 64);
+  const message = encoder.encode(note.text);
+  for (const each of own) if (await isVerified(key, each.bytes, message)) return true;
+  return false;
+}
+
+/** Whether a key has signed a message. Throws NotHere where the browser does not know Ed25519. */
+async function isVerified(key, signature, message) {
   if (!globalThis.crypto?.subtle) throw new NotHere("this browser computes no signatures for a page of this kind");
   let imported;
   try {
@@ -93,11 +106,7 @@ async function isSignedBy(note, key) {
     if (error.name === "DataError") return false;
     throw new NotHere("this browser does not know Ed25519");
   }
-  for (const each of own) {
-    if (each.bytes.length !== 64) continue;
-    if (await crypto.subtle.verify({ name: "Ed25519" }, imported, each.bytes, encoder.encode(note.text))) return true;
-  }
-  return false;
+  return crypto.subtle.verify({ name: "Ed25519" }, imported, signature, message);
 }
 
 /** The key to which a checkpoint hands over; null for one that does not. */

@@ -39,7 +39,7 @@ async function readRecords(progress) {
   return records;
 }
 
-/** Make a record of its row: number, whether it was redacted and its leaf then, the chain value before it, its line, and the whole. */
+/** Make a record of its row: number, whether it was redacted and its leaf then, the chain value before it, its line, the whole, and its erasable contents. */
 function recordOf(bytes, place) {
   const parts = [];
   let begin = 0;
@@ -50,9 +50,13 @@ function recordOf(bytes, place) {
     begin = end + 1;
   }
   const [index, flags, previous, text] = parts;
-  const whole = begin <= bytes.length ? bytes.subarray(begin) : null;
+  const rest = begin <= bytes.length ? bytes.subarray(begin) : new Uint8Array();
+  const end = rest.indexOf(9);
+  const whole = rest.length && end ? rest.subarray(0, end < 0 ? rest.length : end) : null;
   const written = decoder.decode(text);
   const seal = SEAL.exec(written);
+  const raw = fieldsOf(written, whole);
+  const contents = contentsOf(raw, end < 0 ? "{}" : decoder.decode(rest.subarray(end + 1)));
   return {
     place,
     index: index.length ? Number(decoder.decode(index)) : null,
@@ -64,7 +68,8 @@ function recordOf(bytes, place) {
     chain: seal && seal[2] ? seal[2] : null,
     checked: "not",
     cut: whole ? fieldsOf(written, null).cut : null,
-    ...drawn(fieldsOf(written, whole)),
+    contents,
+    ...drawn(raw),
   };
 }
 
@@ -128,6 +133,8 @@ async function check(records, progress) {
           isChained,
         )
       : "not";
+    if (digest) await checkContents(record);
+    if (digest && record.contents?.some((each) => each.state === "wrong")) record.checked = "wrong";
     if (record.checked === "wrong" && found.first === null) found.first = record;
     if (record.checked in found) found[record.checked] += 1;
     if (record.place % 256 === 255) {

@@ -2,7 +2,7 @@
 
 const CHECKED = {
   holds: "holds: its chain value was computed again",
-  wrong: "is not what its chain value stands for",
+  wrong: "is not what its chain value stands for, or its contents are not what it committed to",
   redacted: "redacted for this report: cannot be computed",
   unlinked: "cannot be computed: the value before it is not here",
   unchained: "its log has no chain",
@@ -304,6 +304,7 @@ class List {
           : null,
       ],
       ["Took", typeof fields.duration_ms === "number" ? took(fields.duration_ms) : null],
+      ["Contents", contentsRow(record)],
       ["Chain", h("span", { class: record.checked === "wrong" ? "bad" : "" }, CHECKED[record.checked])],
       ["Signed", signedRow(this.state, record)],
       ["Redacted", record.isRedacted ? "for this report" : null],

@@ -25,7 +25,7 @@ function signerFact(state) {
 async function checkSigned(state, progress) {
   const part = state.about.signed;
   if (!part) return;
-  const signing = { handovers: [], key: null, isOwn: false, fault: null, isMet: null, tree: null };
+  const signing = { handovers: [], key: null, isOwn: false, fault: null, isMet: null, tree: null, witnesses: [] };
   state.signing = signing;
   try {
     signing.note = noteOf(part.checkpoint);
@@ -37,6 +37,7 @@ async function checkSigned(state, progress) {
   try {
     signing.handovers = part.handovers.map(noteOf);
     if (part.vkey && globalThis.crypto?.subtle) signing.key = await keyOf(part.vkey);
+    if (globalThis.crypto?.subtle) await readWitnesses(signing, part);
   } catch (error) {
     signing.fault = `a key or a hand-over in it is damaged. ${error.message}`;
   }
@@ -85,6 +86,12 @@ async function climb(state, signing, part, progress) {
 async function judge(signing) {
   const { key, note, checkpoint } = signing;
   signing.signature = "none";
+  try {
+    await judgeWitnesses(signing);
+  } catch (error) {
+    if (!(error instanceof NotHere)) throw error;
+    for (const each of signing.witnesses) each.why = error.message;
+  }
   if (!key) return;
   try {
     signing.keys = await keysFrom(key, signing.handovers);
@@ -106,6 +113,7 @@ function verdictOf(state, signing) {
   const whose = signing.isOwn ? "the key that you gave" : "the key in this file";
   if (signing.fault) return ["bad", "failed", `The file was changed: ${signing.fault}`];
   if (signing.isMet === false) return ["bad", "failed", "These are not the records that were signed"];
+  if (hasSeenAnother(signing)) return ["bad", "failed", "A witness has seen other records of this log"];
   if (signing.signature === "forged") return ["bad", "failed", "The signature does not hold"];
   if (signing.signature === "foreign") return ["bad", "failed", `Not signed by ${whose}`];
   if (signing.signature === "unable") return ["odd", "question", `Not checked here: ${signing.why}`];
@@ -153,12 +161,13 @@ function step(id, look, text, ...more) {
 }
 
 function stepsOf(state, signing) {
-  return [signatureStep(signing), treeStep(state, signing), keyStep(signing)];
+  return [signatureStep(signing), treeStep(state, signing), keyStep(signing), ...witnessSteps(signing)];
 }
 
 function signatureStep(signing) {
   const id = "step-signature";
-  const said = signing.note.signatures.map((each) => `${line(each.name)}+${each.id}`).join(", ");
+  const own = signing.note.signatures.filter((each) => each.name === signing.checkpoint.origin);
+  const said = (own.length ? own : signing.note.signatures).map((each) => `${line(each.name)}+${each.id}`).join(", ");
   if (signing.signature === "holds") {
     const handed = signing.by.text === signing.key.text ? "" : `, to which ${signing.key.id} handed over`;
     return step(id, "good", `The signature of the checkpoint holds: Ed25519, by ${line(nameOf(signing.by))}${handed}.`);
@@ -266,7 +275,7 @@ function leftOut(state, signing) {
     late && signing.isMet !== null
       ? `${plural(late, "record")} that came after the checkpoint: not signed when the file was made`
       : null,
-    "whether the owner of the key wrote it all anew: only a checkpoint that is kept elsewhere, or a witness, shows that",
+    rewrittenRow(signing),
     "whether what was never recorded happened",
   ];
   return h(
@@ -279,6 +288,16 @@ function leftOut(state, signing) {
       rows.filter(Boolean).map((row) => h("li", {}, row)),
     ),
   );
+}
+
+/** What is not known of the owner of the key; witnesses have seen that a part was not written anew. */
+function rewrittenRow(signing) {
+  const seen = signing.checkpoint ? witnessedSize(signing) : 0;
+  if (!seen)
+    return "whether the owner of the key wrote it all anew: only a checkpoint that is kept elsewhere, or a witness, shows that";
+  return seen < signing.checkpoint.size
+    ? `whether the owner of the key wrote the records from ${count(seen)} on anew: no witness has seen them`
+    : "whether a witness has seen more records of this log than the checkpoint in this file is over";
 }
 
 /** What is known of one record, for its own view; and the proof of it, to be kept. */
