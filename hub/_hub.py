@@ -697,6 +697,11 @@ class Hub(EnteredAsync):
             raise ConfigurationError("hub.connect(): this hub is connected already; a hub has one link")
         self._connection = Connection(self, self._parts, link)
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the hub has a link, so that it takes commands while it follows, too: see :meth:`connect`."""
+        return self._connection is not None
+
     # -- life cycle --
 
     async def follow(self) -> None:

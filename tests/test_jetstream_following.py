@@ -8,7 +8,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import attrs
@@ -19,6 +19,8 @@ from hubwire.errors import HistoryGone, LogDamaged, StoreUnavailable
 from hubwire.ports import SharedJournal
 from hubwire.stores import MemoryStore
 from hubwire.stores.jetstream import JetStreamJournal
+from hubwire.stores.jetstream._following import Told
+from hubwire.stores.jetstream._tail import Tail
 from hubwire.testing._journal_events import bodies, made
 from hubwire.testing.shared_journals import Follower, following
 from support.nats import Cluster, cluster_at, has_nats, own_cluster_at
@@ -71,7 +73,6 @@ async def client(cluster: Cluster) -> AsyncIterator[Any]:
 
 
 async def test_what_a_follower_was_told_elsewhere_it_gives_without_having_heard_it(single: Cluster) -> None:
-    """Also while a batch is handled, after which no more is said."""
     leader, other = await led(single, name := fresh(), 1), journal_on(single, name)
     async with following(other) as follower:
         await follower.until(1)
@@ -87,6 +88,15 @@ async def test_what_a_follower_was_told_elsewhere_it_gives_without_having_heard_
         assert [event.seq for event in await _soon(follower)] == [21]
     assert not other._heard._readers
     await leader.aclose()
+
+
+async def test_what_is_told_while_a_batch_is_handled_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hubwire.stores.jetstream._tail._PAUSE_SECONDS", 1000)
+    told, tail = Told(), Tail(cast(Any, None), "", "")
+    with told.waking(tail):
+        told.advance(5)
+        with anyio.fail_after(20):
+            await tail._wait()
 
 
 async def _soon(follower: Follower) -> list[Any]:

@@ -105,10 +105,11 @@ class DeadLetterCommands(Group):
         """How the names of the listeners begin whose letters these are."""
 
     def _through(self, core: Core) -> DeadLetterCommands:
-        """Return the same commands as a tenant has them, by its own ``core``."""
+        """Return the same commands as a tenant has them, or a hub that follows, by its own ``core``."""
         face = copy.copy(self)
         face._acting = core.acting  # noqa: SLF001 - it is one of this class
-        face._prefix = prefix_of(core.acting.tenant or "")  # noqa: SLF001
+        tenant = core.acting.tenant
+        face._prefix = "" if tenant is None else prefix_of(tenant)  # noqa: SLF001 - as above
         face._inboxes = self._inboxes._through(core)  # noqa: SLF001 - it is no command
         return face
 

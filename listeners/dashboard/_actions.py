@@ -90,8 +90,11 @@ def _may_decide(asked: Asked, view: dict[str, Any]) -> dict[str, Any]:
         why_not = "You may look. To approve or deny, open this page with a token that has the role operate."
     elif asked.parts.source.hub is None:
         why_not = "This page reads a log: to approve or deny, open the dashboard of the hub itself."
-    elif asked.parts.source.hub.is_following:
-        why_not = "This hub follows another one: to approve or deny, open the dashboard of the hub that leads."
+    elif asked.parts.source.hub.is_following and not asked.parts.source.hub.is_connected:
+        why_not = (
+            "This hub follows another one, and is not connected with it: to approve or deny, open the dashboard of the"
+            " hub that leads."
+        )
     elif view["state"] != "waiting":
         why_not = "It is decided."
     elif (entry := _pending(hub_of(asked), view["approval_id"])) is not None and not _is_asked(asked, entry):
@@ -169,7 +172,8 @@ async def _letters(asked: Asked) -> Reply:
     for each in found:
         await slices.cut()
         rows.append(_row(asked, each))
-    return json_reply({"rows": rows, "total": statistics.kept + statistics.inbox})
+    # Those that listeners have left are with the hub that leads, and so not counted in one that follows.
+    return json_reply({"rows": rows, "total": max(statistics.kept + statistics.inbox, len(rows))})
 
 
 def _letters_of(asked: Asked) -> Any:

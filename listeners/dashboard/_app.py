@@ -13,6 +13,7 @@ from hubwire.errors import (
     AccessDenied,
     CallerError,
     ConfigurationError,
+    ForwardingFailed,
     HubClosed,
     HubError,
     NotFound,
@@ -224,6 +225,9 @@ def _as_problem(error: Exception) -> Problem:
         return Problem(404, "not_found", text)
     if isinstance(error, (ConfigurationError, CallerError)):
         return Problem(400, "invalid", text)
+    if isinstance(error, ForwardingFailed):
+        what = "look whether it has happened" if error.may_have_happened else "try again later"
+        return Problem(503, "not_forwarded", text, what, headers={"Retry-After": "2"})
     if isinstance(error, HubError):
         return Problem(503, "ended", text, "look at the log of the program")
     return Problem(500, "failed", "the dashboard has failed at this request", "look at the log of the program")
