@@ -14,7 +14,7 @@ never both write is the promise of the journal; the cluster only decides who tri
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from importlib import import_module
 from types import TracebackType
@@ -146,7 +146,7 @@ class Cluster:
         self._tasks.cancel_scope.cancel()
         await self._tasks.__aexit__(None, None, None)  # what the block raises is its own, and in no group
 
-    async def _end(self, how: Callable[[Candidate], Awaitable[None]]) -> None:
+    async def _end(self, how: Callable[[Candidate], Coroutine[Any, Any, None]]) -> None:
         """End all hubs, side by side, and say no more."""
         self._is_over = True
         while self._beginning:

@@ -172,7 +172,7 @@ async def test_what_cannot_be_is_refused(servers: MemoryServers) -> None:
     async with Cluster(servers) as cluster:
         for name in (None, "", "a/b", "a.b", "x" * 129, "ä"):
             with pytest.raises(ConfigurationError):
-                await cluster.hub(name)  # type: ignore[arg-type]
+                await cluster.hub(name)
         for settings in ({"journal": None}, {"no_such": 1}, {"ring": -1}, {"on_lead": 3}, {"listeners": 3}):
             with pytest.raises(ConfigurationError):
                 await cluster.hub("acme", **settings)

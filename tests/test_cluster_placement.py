@@ -27,7 +27,7 @@ def hubs_on(nodes: list[str], count: int) -> dict[str, list[str]]:
 def test_hubs_are_spread_within_one(count: int) -> None:
     found = placed(hubs_on(NODES, count), {})
     assert len(found) == count
-    held = Counter({node: 0 for node in NODES})
+    held = Counter(dict.fromkeys(NODES, 0))
     held.update(found.values())
     assert max(held.values()) - min(held.values()) <= 1
 
