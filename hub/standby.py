@@ -33,7 +33,7 @@ import attrs
 
 from ._commit.journaling import shared
 from ._foreign.arguments import has_method
-from ._foreign.guards import guarded
+from ._foreign.guards import guarded_for_caller
 from ._foreign.tasks import called
 from .errors import AlreadyExists, ConfigurationError, HubClosed, HubError, StoreError
 from .late_types import late_type
@@ -198,20 +198,25 @@ class _Holding:
     async def take(self) -> None:
         """Wait until the lease is free, and take it."""
         loop = asyncio.get_running_loop()
-        seen, since = -1, loop.time()
+        seen, since, looked_at, is_away = -1, loop.time(), loop.time(), False
         while True:
+            asked_at = loop.time()
             try:
-                entry = await guarded(self._lease.read)
+                entry = await guarded_for_caller(self._lease.read)
                 number, holder = (0, None) if entry is None else (entry.number, entry.holder)
                 if number != seen and holder is not None:
                     if seen == -1:
                         _log.detail("another program leads; waiting for its lease", holder=holder)
                     seen, since = number, loop.time()
+                elif is_away or loop.time() - asked_at > self._seconds / _RENEWALS:
+                    since += loop.time() - looked_at  # meanwhile its holder could not renew it, either
+                is_away, looked_at = False, loop.time()
                 is_free = holder is None or loop.time() - since > self._seconds + self._grace_seconds
-                if is_free and await guarded(self._lease.write, self._name, number):
+                if is_free and await guarded_for_caller(self._lease.write, self._name, number):
                     self._number = number + 1
                     return
             except (StoreError, OSError) as error:
+                is_away = True
                 _log.problem("a lease cannot be looked at; trying again", error)
             await self.pause()
 
@@ -248,7 +253,7 @@ class _Holding:
         while self._number is not None:
             await anyio.sleep(self._seconds / _RENEWALS)
             try:
-                await guarded(self._renew, self._number)
+                await guarded_for_caller(self._renew, self._number)
             except Exception as error:  # noqa: BLE001 - a lease harms no hub: the journal tells it when it has to end
                 _log.problem("a lease cannot be renewed; the hub goes on while its journal takes events", error)
 
