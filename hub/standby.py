@@ -33,7 +33,7 @@ import attrs
 
 from ._commit.journaling import shared
 from ._foreign.arguments import has_method
-from ._foreign.guards import guarded
+from ._foreign.guards import guarded_for_caller
 from ._foreign.tasks import called
 from .errors import AlreadyExists, ConfigurationError, HubClosed, HubError, StoreError
 from .late_types import late_type
@@ -214,24 +214,29 @@ class Holding:
     async def take(self) -> None:
         """Wait until the lease is free, and take it."""
         loop = asyncio.get_running_loop()
-        seen, since = -1, loop.time()
+        seen, since, looked_at, is_away = -1, loop.time(), loop.time(), False
         free_at: float | None = None
         while True:
+            asked_at = loop.time()
             try:
-                entry = await guarded(self._lease.read)
+                entry = await guarded_for_caller(self._lease.read)
                 number, holder = (0, None) if entry is None else (entry.number, entry.holder)
                 if number != seen and holder is not None:
                     if seen == -1:
                         _log.detail("another program leads; waiting for its lease", holder=holder)
                     seen, since = number, loop.time()
+                elif is_away or loop.time() - asked_at > self._seconds / _RENEWALS:
+                    since += loop.time() - looked_at  # meanwhile its holder could not renew it, either
+                is_away, looked_at = False, loop.time()
                 is_free = holder is None or loop.time() - since > self._seconds + self._grace_seconds
                 free_at = (free_at or loop.time()) if is_free else None
                 if free_at is not None and self._is_left_to_others(free_at, holder):
                     self._hurried_until = loop.time() + self._seconds
-                elif is_free and await guarded(self._lease.write, self._name, number):
+                elif is_free and await guarded_for_caller(self._lease.write, self._name, number):
                     self._number = number + 1
                     return
             except (StoreError, OSError) as error:
+                is_away = True
                 _log.problem("a lease cannot be looked at; trying again", error)
             await self.pause()
 
@@ -277,7 +282,7 @@ class Holding:
             if (number := self._number) is None:
                 return
             try:
-                await guarded(self._renew, number)
+                await guarded_for_caller(self._renew, number)
             except Exception as error:  # noqa: BLE001 - a lease harms no hub: the journal tells it when it has to end
                 _log.problem("a lease cannot be renewed; the hub goes on while its journal takes events", error)
 

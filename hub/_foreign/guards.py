@@ -24,6 +24,7 @@ __all__ = (
     "failure_of",
     "guarded",
     "guarded_call",
+    "guarded_for_caller",
     "is_async",
     "is_cancelled",
     "message_of",
@@ -67,6 +68,26 @@ async def guarded(function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: 
         return await function(*args, **kwargs)
     except BaseException as error:
         if (cancellation := _cancellation_in(error)) is not None and is_cancelled():
+            raise cancellation from None
+        failure = failure_of(error)
+        if failure is error:
+            raise
+        raise failure from error
+
+
+async def guarded_for_caller(function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Await foreign code in a task of the caller's, who may cancel it as tasks are cancelled: that comes out, too.
+
+    Code that cancels the task which it runs in has it cancelled.
+    """
+    task = asyncio.current_task()
+    before = 0 if task is None else task.cancelling()
+    try:
+        return await function(*args, **kwargs)
+    except BaseException as error:
+        if (cancellation := _cancellation_in(error)) is not None and (
+            (task is not None and task.cancelling() > before) or anyio.current_effective_deadline() == -math.inf
+        ):
             raise cancellation from None
         failure = failure_of(error)
         if failure is error:

@@ -13,7 +13,7 @@ import attrs
 
 from .._commands import Core
 from .._commit.journaling import shared
-from .._foreign.guards import class_name, guarded, guarded_call, text_of
+from .._foreign.guards import class_name, guarded, guarded_call, guarded_for_caller, text_of
 from .._parts import Parts
 from ..approvals import Approval
 from ..context import current
@@ -193,7 +193,7 @@ class Route:
     async def _asked(self, body: bytes, seconds: float) -> bytes:
         """Ask by the link, which is code of others, and may not keep to the time."""
         with anyio.fail_after(seconds + _GRACE_SECONDS):
-            return await guarded(self._link.request, body, seconds)
+            return await guarded_for_caller(self._link.request, body, seconds)
 
     def _read(self, name: str, answer: bytes) -> Reply:
         try:

@@ -8,8 +8,9 @@ from typing import Any
 
 from hubwire._state.followers import Followers
 from hubwire.standby import _Holding
+from hubwire.stores.jetstream import JetStreamJournal
 from hubwire.stores.jetstream._following import _Follower
-from hubwire.stores.jetstream._stream import Stream
+from hubwire.stores.jetstream._stream import Refused, Stream
 
 __all__ = ("BUGS",)
 
@@ -20,18 +21,26 @@ def _put(owner: Any, name: str, value: Any) -> None:
 
 
 def fence_ignored() -> None:
-    """Appends name no place that they follow: the servers take them from anyone."""
+    """An append that is refused is put behind whatever is there by now, and it is not looked at what that is."""
 
     async def publish(
         self: Stream, subject: str, content: bytes, headers: dict[str, str], last: int, of: str
     ) -> int:
-        if not subject.endswith(".journal"):
-            return await right(self, subject, content, headers, last, of)
-        ack = await self._answer(self._js.publish(subject, content, stream=self.name, headers=headers))
-        return int(ack.seq)
+        while True:
+            try:
+                return await right(self, subject, content, headers, last, of)
+            except Refused:
+                found = await self.last(of)
+                if not subject.endswith(".journal") or found is None:
+                    raise
+                last = found.place
+
+    async def check_last(self: JetStreamJournal, last: int) -> None:
+        del self, last
 
     right = Stream.publish
     _put(Stream, "publish", publish)
+    _put(JetStreamJournal, "_check_last", check_last)
 
 
 def watermark_ignored() -> None:

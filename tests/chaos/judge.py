@@ -70,7 +70,7 @@ class Reader:
         await self._read(is_endless=False)
 
     async def _read(self, *, is_endless: bool) -> None:
-        client = await nats.connect(self._servers, max_reconnect_attempts=3)
+        client = await nats.connect(self._servers, max_reconnect_attempts=3, error_cb=_quiet)
         try:
             context = client.jetstream(timeout=5)
             last = (await context.stream_info(self._stream)).state.last_seq
@@ -103,6 +103,11 @@ class Reader:
         if head["Hw-Part"] == head["Hw-Parts"]:
             lines, self._parts = self._parts.split(b"\n"), b""
             self.stored.events += [(json.loads(line), int(head["Hw-Epoch"])) for line in lines]
+
+
+async def _quiet(error: Exception) -> None:
+    """Servers are killed: what fails is tried again."""
+    del error
 
 
 def changed(before: Stored, end: Stored) -> list[str]:

@@ -13,10 +13,11 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from hubwire import Duty, Hub, InboxOverflow, InboxRule
+from hubwire import Duty, GenericEvent, Hub, InboxOverflow, InboxRule
 from hubwire.errors import ForwardingFailed, HubError
 from hubwire.standby import leading
 from hubwire.stores import open_store
@@ -84,6 +85,18 @@ async def set_up(hub: Hub, order: dict[str, Any]) -> None:
     say("acked", order=order["order"], seq=-1, channels=channels)
 
 
+async def fill(hub: Hub, order: dict[str, Any]) -> None:
+    """Open channels, and emit events."""
+    agents = [await hub.agents.register(f"member-{number}") for number in range(2)]
+    for _ in range(order["channels"]):
+        await hub.channels.open(agents, ttl_seconds=None)
+    for number in range(0, order["fill"], 500):
+        async with asyncio.TaskGroup() as tasks:
+            for each in range(500):
+                tasks.create_task(hub.emit(GenericEvent(kind="work.done", data={"number": number + each})))
+    say("acked", order=order["order"], seq=-1)
+
+
 async def orders(hub: Hub) -> None:
     """Carry out what is read, each in a task of its own."""
     reader = asyncio.StreamReader()
@@ -91,7 +104,8 @@ async def orders(hub: Hub) -> None:
     async with asyncio.TaskGroup() as tasks:
         while line := await reader.readline():
             order = json.loads(line)
-            tasks.create_task(set_up(hub, order) if "producers" in order else post(hub, order))
+            work = set_up if "producers" in order else fill if "fill" in order else post
+            tasks.create_task(work(hub, order))
 
 
 async def main(given: argparse.Namespace) -> None:
@@ -101,18 +115,30 @@ async def main(given: argparse.Namespace) -> None:
     )
     hub = Hub(journal=journal, listeners=[Sure(), Screen()], snapshot_bytes=given.snapshot_bytes)
     hub.connect(JetStreamLink(given.servers, given.name))
+    lease = leading(
+        journal.lease(),
+        hub=None if given.is_cold else hub,
+        name=given.node,
+        seconds=SECONDS,
+        grace_seconds=GRACE_SECONDS,
+    )
     running, loop, tasks = asyncio.current_task(), asyncio.get_running_loop(), set[asyncio.Task[None]]()
     assert running is not None
     loop.add_signal_handler(signal.SIGTERM, running.cancel)
 
     try:
-        await hub.follow()
+        if not given.is_cold:
+            await hub.follow()
         say("follows")
-        tasks.update(loop.create_task(each(hub)) for each in (watch, orders))
-        async with leading(
-            journal.lease(), hub=hub, name=given.node, seconds=SECONDS, grace_seconds=given.grace_seconds
-        ):
-            say("leads", epoch=journal.epoch, at=time.time())
+        async with AsyncExitStack() as stack:
+            if not given.is_cold:
+                tasks.update(loop.create_task(each(hub)) for each in (watch, orders))
+            await stack.enter_async_context(lease)
+            took_at = time.time()
+            if given.is_cold:
+                await stack.enter_async_context(hub)
+                tasks.add(loop.create_task(orders(hub)))
+            say("leads", epoch=journal.epoch, at=time.time(), took_at=took_at)
             failure = await hub.finished()
             say("ended", why=f"{type(failure).__name__}: {failure}"[:300])
     except asyncio.CancelledError:
@@ -127,7 +153,7 @@ if __name__ == "__main__":
         parser.add_argument(argument)
     parser.add_argument("--bug")
     parser.add_argument("--snapshot-bytes", type=int, default=1024 * 1024)
-    parser.add_argument("--grace-seconds", type=float, default=GRACE_SECONDS)
+    parser.add_argument("--cold", dest="is_cold", action="store_true", help="begin with the lease, and not before")
     options = parser.parse_args()
     Path(options.folder).mkdir(parents=True, exist_ok=True)
     if options.bug is not None:

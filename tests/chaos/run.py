@@ -19,7 +19,7 @@ from support.nats import Cluster
 
 from .judge import Claims, Reader, changed, judged
 
-__all__ = ("KINDS", "Account", "Order", "run")
+__all__ = ("KINDS", "NAME", "Account", "Node", "Order", "run")
 
 NAME = "chaos"
 _PRODUCERS = 8
@@ -86,6 +86,8 @@ class Node:
         self.run = 0
         self.process: asyncio.subprocess.Process | None = None
         self.leads_since: float | None = None
+        self.leads_at = 0.0
+        """By the time of day, as it has said."""
         self.is_ready = False
         self.is_stopped = False
         self.ended: list[str] = []
@@ -129,7 +131,7 @@ class Node:
                 case "follows":
                     self.is_ready = True
                 case "leads":
-                    self.leads_since, self.is_ready = time.monotonic(), True
+                    self.leads_since, self.leads_at, self.is_ready = time.monotonic(), said["at"], True
                 case "ended":
                     self.ended.append(said["why"])
                     self.leads_since = None
