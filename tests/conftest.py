@@ -17,7 +17,7 @@ import pytest
 import structlog
 from blockbuster import BlockBuster, BlockBusterFunction, blockbuster_ctx
 
-from hubwire.testing import ManualClock, Recorder
+from hubwire.testing import ManualClock, Recorder, history
 
 # A machine that is busy is not a failure; the timeout per test stays.
 hypothesis.settings.register_profile("hubwire", deadline=None)
@@ -36,12 +36,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _forwarded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """With ``--forwarded``, let the tests of a module have their hubs by way of others that follow them."""
     if request.config.getoption("--forwarded") and hasattr(request.module, "Hub"):
-        from support.followers import ForwardedHub, is_of_one_hub, without_followers
+        from support.followers import ForwardedHub, history_without_followers, is_of_one_hub, without_followers
 
         if reason := is_of_one_hub(request.node):
             pytest.skip(reason)
         monkeypatch.setattr(request.module, "Hub", ForwardedHub)
         monkeypatch.setattr(Recorder, "on_events", without_followers)
+        if getattr(request.module, "history", None) is history:
+            monkeypatch.setattr(request.module, "history", history_without_followers)
 
 
 def pytest_configure() -> None:

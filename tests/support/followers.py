@@ -6,13 +6,13 @@ import asyncio
 from contextlib import suppress
 from typing import Any, Self
 
-from hubwire import Hub
+from hubwire import Event, Hub
 from hubwire._commit.phase import Phase
 from hubwire._forwarding.connecting import Connection
 from hubwire._forwarding.table import COMMANDS, PREFIXES
 from hubwire.errors import HubClosed
 from hubwire.ports import CommandLink
-from hubwire.testing import LocalLink, Recorder
+from hubwire.testing import LocalLink, Recorder, history
 
 _OF_FOLLOWER = {*PREFIXES.values(), *COMMANDS["hub"], "acting_as", "for_tenant"}
 
@@ -138,6 +138,11 @@ def is_of_one_hub(test: Any) -> str:
 async def without_followers(self: Any, events: Any) -> None:
     """Let a recorder of a test see what it would without a hub that follows."""
     await _on_events(self, [event for event in events if not event.kind.startswith("follower.")])
+
+
+async def history_without_followers(hub: Any) -> list[Event]:
+    """Return what :func:`hubwire.testing.history` does of a hub that no other one follows."""
+    return [event for event in await history(hub) if not event.kind.startswith("follower.")]
 
 
 _on_events = Recorder.on_events
