@@ -15,6 +15,7 @@ from nats.js.api import ConsumerConfig, DeliverPolicy
 
 __all__ = ("Claims", "Reader", "Stored", "changed", "judged")
 
+_ATTEMPTS = 30
 _NOT_ON_SCREENS = "listener."
 """What a listener is not called with: that would tell it of itself."""
 
@@ -62,12 +63,17 @@ class Reader:
         while True:
             try:
                 await self._read(is_endless=True)
-            except (NatsError, OSError, TimeoutError):
+            except (NatsError, OSError, TimeoutError):  # a server was killed
                 await asyncio.sleep(0.2)
 
     async def finish(self) -> None:
         """Read what is left."""
-        await self._read(is_endless=False)
+        for _ in range(_ATTEMPTS):
+            try:
+                return await self._read(is_endless=False)
+            except (NatsError, OSError, TimeoutError):  # servers have just come back
+                await asyncio.sleep(1.0)
+        raise AssertionError("the stream cannot be read")
 
     async def _read(self, *, is_endless: bool) -> None:
         client = await nats.connect(self._servers, max_reconnect_attempts=3, error_cb=_quiet)
