@@ -155,8 +155,9 @@ class Team:
         number = 0
         while not self.is_over:
             node = self.nodes[(producer + number) % 3]
+            number += 1
+            await anyio.sleep(0.002)
             if node.is_ended or not node.gate.is_open:
-                number += 1
                 continue
             try:
                 channel = node.hub.channels.get(channel_id)
@@ -165,8 +166,6 @@ class Team:
                 pass  # it is not known what became of it
             else:
                 self.acked.append((producer, number))
-            number += 1
-            await anyio.sleep(0.002)
 
 
 def judge(team: Team, leader: Node) -> None:

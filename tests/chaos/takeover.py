@@ -70,10 +70,11 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="chaos.takeover", description=__doc__)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--folder", type=Path, help="where to work; by default a new folder, which is deleted")
     parser.add_argument("--channels", type=int, default=1000)
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
+        folder = given.folder or Path(made)
         with cluster_at(folder, 3) as cluster:
             sizes = (given.events, given.channels)
             asyncio.run(_takeovers(cluster, folder, given.rounds, *sizes, is_cold=False))
