@@ -25,7 +25,7 @@ NAME = "chaos"
 _PRODUCERS = 8
 _CALM_SECONDS = 2.0
 """Without a fault, between two of them."""
-_FAULT_SECONDS_MAX = 90.0
+_FAULT_SECONDS_MAX = 40.0
 _PAUSE_SECONDS = 0.02
 
 
@@ -159,7 +159,8 @@ class Node:
         self.is_stopped = sign is signal.SIGSTOP
         self.process.send_signal(sign)
 
-    async def until_gone(self) -> None:
+    async def until_gone(self) -> bool:
+        """Wait until it has ended; kill it, and return False, if it does not."""
         assert self.process is not None
         assert self._reading is not None
         try:
@@ -169,6 +170,8 @@ class Node:
             self.ended.append("it had to be killed")
             self.process.kill()
             await self.process.wait()
+            return False
+        return True
 
 
 class Chaos:
@@ -249,7 +252,8 @@ class Chaos:
         await self._leader(other_than=node)
         await self._until_acked()
         node.signal(signal.SIGCONT)
-        await node.until_gone()
+        if not await node.until_gone():
+            self.account.faults.append(f"{node.name} was stopped, went on, and did not end")
         await node.start()
 
     async def hand_over(self) -> None:

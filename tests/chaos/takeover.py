@@ -44,6 +44,8 @@ async def _takeovers(cluster: Cluster, folder: Path, number: int, events: int, c
         leader = await _leads(nodes)
         async with asyncio.timeout(_SECONDS_MAX):
             while not all(node.is_ready for node in nodes):
+                if ended := [why for node in nodes for why in node.ended]:
+                    raise AssertionError(f"a program has ended: {ended}")
                 await asyncio.sleep(0.01)
         await asyncio.sleep(1.0)
         killed_at = time.time()
