@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import nats
@@ -150,7 +151,9 @@ def _posts(stored: Stored, claims: Claims) -> list[str]:
         content = event.get("content")
         if event["kind"] == "envelope.posted" and isinstance(content, Mapping) and "producer" in content:
             places.setdefault((content["producer"], content["number"]), []).append(event["seq"])
-    faults = [f"{key} was acknowledged as event {seq}, and is lost" for key, seq in claims.acked.items() if key not in places]
+    faults = [
+        f"{key} was acknowledged as event {seq}, and is lost" for key, seq in claims.acked.items() if key not in places
+    ]
     faults += [f"{key} is there {len(at)} times: {at}" for key, at in places.items() if len(at) > 1]
     faults += [f"{key} was said not to have happened, and is there" for key in claims.denied if key in places]
     faults += [
@@ -177,9 +180,11 @@ def _shown(stored: Stored, claims: Claims) -> list[str]:
     return faults
 
 
-def _one_shown(who: str, events: Sequence[tuple[int, str]], ids: Mapping[int, str], kinds: Mapping[int, str]) -> list[str]:
+def _one_shown(
+    who: str, events: Sequence[tuple[int, str]], ids: Mapping[int, str], kinds: Mapping[int, str]
+) -> list[str]:
     faults = []
-    for (before, _), (seq, _) in zip(events, events[1:], strict=False):
+    for (before, _), (seq, _) in pairwise(events):
         if any(not kinds.get(each, "").startswith(_NOT_ON_SCREENS) for each in range(before + 1, seq)) or seq <= before:
             faults.append(f"{who} shows event {seq} after {before}, a {kinds.get(before + 1)}")
     faults += [f"{who} has shown event {seq}, which there is not" for seq, id_ in events if ids.get(seq) != id_]

@@ -74,7 +74,9 @@ class Account:
         for kind, seconds in self.outages.items():
             each = sorted(seconds)
             p50, p99 = each[len(each) // 2], each[min(len(each) - 1, int(len(each) * 0.99))]
-            lines.append(f"{kind:14} {len(each):4} times; without an answer p50 {p50:.2f} s, p99 {p99:.2f}, max {each[-1]:.2f}")
+            lines.append(
+                f"{kind:14} {len(each):4} times; without an answer p50 {p50:.2f} s, p99 {p99:.2f}, max {each[-1]:.2f}"
+            )
         return [*lines, *(f"FAULT {fault:.300}" for fault in self.faults[:20])]
 
 
@@ -182,7 +184,7 @@ class Chaos:
         self.account = Account()
         self._cluster = cluster
         self._order = order
-        self._random = random.Random(order.seed)  # noqa: S311 - a seed makes it the same again
+        self._random = random.Random(order.seed)
         self._nodes = [Node(number, self._command, self.claims, folder) for number in range(3)]
         self._folder = folder
         self._reader = self._made_reader()
@@ -286,7 +288,7 @@ class Chaos:
     async def _until_acked(self) -> None:
         since = time.monotonic()
         async with asyncio.timeout(_FAULT_SECONDS_MAX):
-            while self._acked_at <= since + 0.2:
+            while self._acked_at <= since + 0.2:  # noqa: ASYNC110 - it is set often
                 await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _round(self, kind: str) -> None:
@@ -296,11 +298,15 @@ class Chaos:
             await work()
             await self._until_acked()
         except TimeoutError:
-            self.account.faults.append(f"round {self.account.rounds}, {kind}: nothing was answered for {_FAULT_SECONDS_MAX} s")
+            self.account.faults.append(
+                f"round {self.account.rounds}, {kind}: nothing was answered for {_FAULT_SECONDS_MAX} s"
+            )
         self.account.outages.setdefault(kind, []).append(self._longest)
         self.account.reasons += kind != "kill_server"
         self.account.rounds += 1
-        sys.stderr.write(f"{self.account.rounds:4} {kind:12} {self._longest:6.2f} s  {len(self.claims.acked):,} acked\n")
+        sys.stderr.write(
+            f"{self.account.rounds:4} {kind:12} {self._longest:6.2f} s  {len(self.claims.acked):,} acked\n"
+        )
 
     # -- all of it --
 
@@ -311,7 +317,7 @@ class Chaos:
         said = await leader.give(0, producers=_PRODUCERS)
         self._channels = said["channels"]
         async with asyncio.timeout(_FAULT_SECONDS_MAX):
-            while not all(node.is_ready for node in self._nodes):
+            while not all(node.is_ready for node in self._nodes):  # noqa: ASYNC110 - processes set it
                 await asyncio.sleep(_PAUSE_SECONDS)
         reading = asyncio.create_task(self._reader.run())
         producers = [asyncio.create_task(self._produce(number)) for number in range(_PRODUCERS)]
