@@ -11,13 +11,13 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from support.nats import Cluster
 
-from .judge import Claims, Reader, changed, judged
+from .judge import Claims, Reader, changed, judged, judged_so_far
 
 __all__ = ("KINDS", "NAME", "Account", "Node", "Order", "run")
 
@@ -193,6 +193,7 @@ class Chaos:
         self._acked_at = time.monotonic()
         self._longest = 0.0
         self._is_over = False
+        self._over_at = 0.0
 
     def _made_reader(self) -> Reader:
         return Reader(self._cluster.url, f"HW_{NAME}", f"hw.{NAME}.journal")
@@ -325,18 +326,20 @@ class Chaos:
             for number in range(self._order.rounds):
                 await asyncio.sleep(_CALM_SECONDS * self._random.uniform(0.5, 1.5))
                 await self._round(self._order.kinds[number % len(self._order.kinds)])
+                self.account.faults += judged_so_far(self._reader.stored)
                 if self.account.faults:
                     break
             await asyncio.sleep(_CALM_SECONDS)
             self._is_over = True
-            await asyncio.wait(producers, timeout=_FAULT_SECONDS_MAX)
+            await asyncio.wait(producers, timeout=0 if self.account.faults else _FAULT_SECONDS_MAX)
             await asyncio.sleep(_CALM_SECONDS)
         finally:
+            self._over_at = time.time()  # from here on each program that is closed has another one lead
             for task in (*producers, reading):
                 task.cancel()
             for node in self._nodes:
                 if node.process is not None and node.process.returncode is None:
-                    node.signal(signal.SIGTERM)
+                    node.signal(signal.SIGKILL if self.account.faults else signal.SIGTERM)
                     await node.until_gone()
 
     async def judge(self) -> Account:
@@ -346,15 +349,14 @@ class Chaos:
         stored, end = self._reader.stored, self._made_reader()
         await end.finish()
         account.faults += changed(stored, end.stored)
-        # The first, and those after a hub was closed at the end: one by one, the others take over.
-        reasons = account.reasons + len(self._nodes)
-        account.faults += judged(stored, claims, reasons)
+        before_end = [fence for fence in stored.fences if fence[2] < self._over_at]
+        account.faults += judged(replace(stored, fences=before_end), claims, account.reasons + 1)
         for why in (why for node in self._nodes for why in node.ended):
             account.note(f"ended: {why}")
         account.acked, account.unknown, account.denied = map(len, (claims.acked, claims.unknown, claims.denied))
         account.events = len(stored.events)
         account.shown = sum(map(len, claims.seen.values())) + sum(map(len, claims.screens.values()))
-        account.takeovers = len(stored.fences)
+        account.takeovers = len(before_end) - 1
         return account
 
 
