@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -127,13 +128,13 @@ def changed(before: Stored, end: Stored) -> list[str]:
     return faults
 
 
-def judged(stored: Stored, claims: Claims, takeovers_max: int) -> list[str]:
-    """Return what became untrue."""
+def judged(stored: Stored, claims: Claims, leaders_max: int, *, until: float = math.inf) -> list[str]:
+    """Return what became untrue; ``until`` that time of day there was reason for so many hubs to lead."""
     faults = _dense(stored) + _posts(stored, claims) + _shown(stored, claims) + _too_early(stored, claims)
     epochs = {epoch for _, epoch in stored.events}
-    took_over = [fence for fence in stored.fences if fence[0] in epochs]
-    if len(took_over) > takeovers_max:
-        faults.append(f"{len(took_over)} hubs have led, and there was reason for {takeovers_max}")
+    took_over = [fence for fence in stored.fences if fence[0] in epochs and fence[2] < until]
+    if len(took_over) > leaders_max:
+        faults.append(f"{len(took_over)} hubs have led, and there was reason for {leaders_max}")
     return faults
 
 

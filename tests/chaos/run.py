@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -350,7 +350,7 @@ class Chaos:
         await end.finish()
         account.faults += changed(stored, end.stored)
         before_end = [fence for fence in stored.fences if fence[2] < self._over_at]
-        account.faults += judged(replace(stored, fences=before_end), claims, account.reasons + 1)
+        account.faults += judged(stored, claims, account.reasons + 1, until=self._over_at)
         for why in (why for node in self._nodes for why in node.ended):
             account.note(f"ended: {why}")
         account.acked, account.unknown, account.denied = map(len, (claims.acked, claims.unknown, claims.denied))
