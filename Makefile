@@ -12,7 +12,7 @@ PYTEST := $(RUN) -m pytest --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-runtimes quick check lint types architecture docs sizes tools bench page screenshots redaction torture clean python
+.PHONY: help demo test test-runtimes quick check lint types architecture docs sizes tools bench page screenshots redaction torture chaos clean python
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -73,6 +73,10 @@ bench: python ## Measure against the physical limit and AG2
 torture: python ## Harm logs by kills, failing calls, losses of power and damage; ARGS="kills --rounds 100" for a part
 	@$(INSTALL) test
 	@PYTHONPATH=tests nice -n 19 $(RUN) -m torture $(ARGS)
+
+chaos: python ## Kill and stop hubs and NATS servers in turn, and judge the stream; ARGS="--rounds 20 --seed 7"
+	@$(INSTALL) test
+	@PYTHONPATH=tests nice -n 5 $(RUN) -m chaos $(ARGS)
 
 redaction: python ## Print how much of its corpus the redactor finds; ARGS=--all for what is missed or wrong
 	@$(INSTALL) test

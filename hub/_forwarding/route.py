@@ -18,7 +18,7 @@ from .._parts import Parts
 from ..approvals import Approval
 from ..context import current
 from ..errors import AskFailed, CommandRejected, EventTooLarge, ForwardingFailed
-from ..events import Event
+from ..events import Event, HubStarted
 from ..own_log import OwnLog
 from ..ports import CommandLink
 from ..waking import start_later
@@ -40,10 +40,16 @@ _WAIT_SECONDS = 2.0
 
 _GRACE_SECONDS = 1.0
 _PAUSE_SECONDS = 0.05
+_SOON_SECONDS = 0.25
+"""When another hub begins to lead it is asked so soon again: it may not serve yet, and the one before never answer."""
 _MARGIN_BYTES = 1024
 """What is in a request besides the call."""
 _LEAVING_SECONDS_MAX = 1.0
 _CLOSING_SECONDS_MAX = 2.5
+
+
+class _LedAnew(Exception):
+    """Another hub has begun to lead."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -84,6 +90,9 @@ class Route:
         self._self = {"host": socket.gethostname(), "pid": os.getpid()}
         self._telling: set[asyncio.Task[None]] = set()
         self._followed = None if parts.journal is None else shared(parts.journal)
+        self._asking: set[anyio.CancelScope] = set()
+        """Of the calls that wait for an answer."""
+        parts.core.on_applied(HubStarted, self._led_anew)
 
     # -- a command --
 
@@ -160,14 +169,19 @@ class Route:
     async def _answer(self, session: Session, number: int, name: str, content: bytes) -> Reply:
         """Send a command until there is an answer, to whichever hub leads then."""
         since, was_sent, why = anyio.current_time(), False, ""
+        seconds = seconds_max = _WAIT_SECONDS + _GRACE_SECONDS
         while True:
             body = write(self._request(session, number, "call"))[:-1] + b',"call":' + content + b"}"
             try:
-                answer = await self._asked(body, _WAIT_SECONDS + _GRACE_SECONDS)
+                answer = await self._asked_of_leader(body, seconds)
+                seconds = seconds_max
+            except _LedAnew as error:
+                was_sent, why, seconds = True, text_of(error), _SOON_SECONDS
             except ConnectionRefusedError:
                 why = why or "none takes commands"
             except Exception as error:  # noqa: BLE001 - whatever a link raises, it may have sent it
                 was_sent, why = True, text_of(error)
+                seconds = min(2 * seconds, seconds_max)
             else:
                 reply = self._read(name, answer)
                 if reply.what in ("done", "failed", "pending"):
@@ -189,6 +203,21 @@ class Route:
             await anyio.sleep(_PAUSE_SECONDS)
             if self._parts.pipeline.ring.committed.ended:
                 raise self._parts.core.end_error(f"the hub was closed while it waited for the answer to {name}")
+
+    async def _asked_of_leader(self, body: bytes, seconds: float) -> bytes:
+        """Ask; raise :class:`_LedAnew` when another hub begins to lead: the one that was asked may never answer."""
+        with anyio.CancelScope() as scope:
+            self._asking.add(scope)
+            try:
+                return await self._asked(body, seconds)
+            finally:
+                self._asking.discard(scope)
+        raise _LedAnew("another hub leads now")
+
+    def _led_anew(self, event: HubStarted) -> None:
+        del event
+        for scope in self._asking:
+            scope.cancel()
 
     async def _asked(self, body: bytes, seconds: float) -> bytes:
         """Ask by the link, which is code of others, and may not keep to the time."""

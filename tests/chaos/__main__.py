@@ -18,7 +18,9 @@ from .run import KINDS, Order, run
 
 def main(arguments: list[str]) -> int:
     """Run rounds, print what has happened, and return 1 if there was a fault."""
-    parser = argparse.ArgumentParser(prog="chaos", description="Kill and stop hubs and servers; see docs/reliability.md.")
+    parser = argparse.ArgumentParser(
+        prog="chaos", description="Kill and stop hubs and servers; see docs/reliability.md."
+    )
     parser.add_argument("kinds", nargs="*", help=f"of {', '.join(KINDS)}; by default all of them, in turn")
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)

@@ -23,9 +23,7 @@ def _put(owner: Any, name: str, value: Any) -> None:
 def fence_ignored() -> None:
     """An append that is refused is put behind whatever is there by now, and it is not looked at what that is."""
 
-    async def publish(
-        self: Stream, subject: str, content: bytes, headers: dict[str, str], last: int, of: str
-    ) -> int:
+    async def publish(self: Stream, subject: str, content: bytes, headers: dict[str, str], last: int, of: str) -> int:
         while True:
             try:
                 return await right(self, subject, content, headers, last, of)
@@ -56,7 +54,7 @@ def watermark_ignored() -> None:
 
 def results_not_kept() -> None:
     """The next hub that leads does not know what came of the commands of the one before."""
-    _put(Followers, "find", lambda self, follower_id, number: None)  # noqa: ARG005
+    _put(Followers, "find", lambda self, follower_id, number: None)
 
 
 def grace_left_out() -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import nats
 from nats.errors import Error as NatsError
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
-__all__ = ("Claims", "Reader", "Stored", "changed", "judged")
+__all__ = ("Claims", "Reader", "Stored", "changed", "judged", "judged_so_far")
 
+_ATTEMPTS = 30
 _NOT_ON_SCREENS = "listener."
 """What a listener is not called with: that would tell it of itself."""
 
@@ -62,12 +65,17 @@ class Reader:
         while True:
             try:
                 await self._read(is_endless=True)
-            except (NatsError, OSError, TimeoutError):
+            except (NatsError, OSError, TimeoutError):  # a server was killed
                 await asyncio.sleep(0.2)
 
     async def finish(self) -> None:
         """Read what is left."""
-        await self._read(is_endless=False)
+        for _ in range(_ATTEMPTS):
+            try:
+                return await self._read(is_endless=False)
+            except (NatsError, OSError, TimeoutError):  # servers have just come back
+                await asyncio.sleep(1.0)
+        raise AssertionError("the stream cannot be read")
 
     async def _read(self, *, is_endless: bool) -> None:
         client = await nats.connect(self._servers, max_reconnect_attempts=3, error_cb=_quiet)
@@ -120,14 +128,19 @@ def changed(before: Stored, end: Stored) -> list[str]:
     return faults
 
 
-def judged(stored: Stored, claims: Claims, takeovers_max: int) -> list[str]:
-    """Return what became untrue."""
+def judged(stored: Stored, claims: Claims, leaders_max: int, *, until: float = math.inf) -> list[str]:
+    """Return what became untrue; ``until`` that time of day there was reason for so many hubs to lead."""
     faults = _dense(stored) + _posts(stored, claims) + _shown(stored, claims) + _too_early(stored, claims)
     epochs = {epoch for _, epoch in stored.events}
-    took_over = [fence for fence in stored.fences if fence[0] in epochs]
-    if len(took_over) > takeovers_max:
-        faults.append(f"{len(took_over)} hubs have led, and there was reason for {takeovers_max}")
+    took_over = [fence for fence in stored.fences if fence[0] in epochs and fence[2] < until]
+    if len(took_over) > leaders_max:
+        faults.append(f"{len(took_over)} hubs have led, and there was reason for {leaders_max}")
     return faults
+
+
+def judged_so_far(stored: Stored) -> list[str]:
+    """Return what is untrue already, whatever comes."""
+    return _dense(stored)
 
 
 def _dense(stored: Stored) -> list[str]:
@@ -144,7 +157,9 @@ def _posts(stored: Stored, claims: Claims) -> list[str]:
         content = event.get("content")
         if event["kind"] == "envelope.posted" and isinstance(content, Mapping) and "producer" in content:
             places.setdefault((content["producer"], content["number"]), []).append(event["seq"])
-    faults = [f"{key} was acknowledged as event {seq}, and is lost" for key, seq in claims.acked.items() if key not in places]
+    faults = [
+        f"{key} was acknowledged as event {seq}, and is lost" for key, seq in claims.acked.items() if key not in places
+    ]
     faults += [f"{key} is there {len(at)} times: {at}" for key, at in places.items() if len(at) > 1]
     faults += [f"{key} was said not to have happened, and is there" for key in claims.denied if key in places]
     faults += [
@@ -171,9 +186,11 @@ def _shown(stored: Stored, claims: Claims) -> list[str]:
     return faults
 
 
-def _one_shown(who: str, events: Sequence[tuple[int, str]], ids: Mapping[int, str], kinds: Mapping[int, str]) -> list[str]:
+def _one_shown(
+    who: str, events: Sequence[tuple[int, str]], ids: Mapping[int, str], kinds: Mapping[int, str]
+) -> list[str]:
     faults = []
-    for (before, _), (seq, _) in zip(events, events[1:], strict=False):
+    for (before, _), (seq, _) in pairwise(events):
         if any(not kinds.get(each, "").startswith(_NOT_ON_SCREENS) for each in range(before + 1, seq)) or seq <= before:
             faults.append(f"{who} shows event {seq} after {before}, a {kinds.get(before + 1)}")
     faults += [f"{who} has shown event {seq}, which there is not" for seq, id_ in events if ids.get(seq) != id_]

@@ -44,6 +44,8 @@ async def _takeovers(cluster: Cluster, folder: Path, number: int, events: int, c
         leader = await _leads(nodes)
         async with asyncio.timeout(_SECONDS_MAX):
             while not all(node.is_ready for node in nodes):
+                if ended := [why for node in nodes for why in node.ended]:
+                    raise AssertionError(f"a program has ended: {ended}")
                 await asyncio.sleep(0.01)
         await asyncio.sleep(1.0)
         killed_at = time.time()
@@ -70,10 +72,11 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="chaos.takeover", description=__doc__)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--folder", type=Path, help="where to work; by default a new folder, which is deleted")
     parser.add_argument("--channels", type=int, default=1000)
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
+        folder = given.folder or Path(made)
         with cluster_at(folder, 3) as cluster:
             sizes = (given.events, given.channels)
             asyncio.run(_takeovers(cluster, folder, given.rounds, *sizes, is_cold=False))
