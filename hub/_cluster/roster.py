@@ -166,8 +166,7 @@ class Roster:
             for each in nodes:
                 for hub in each.hubs:
                     hubs.setdefault(hub, []).append(each.name)
-            leads = {hub: each.name for each in nodes for hub in each.leads}
-            self._found = (known, placed(hubs, leads))
+            self._found = (known, placed(hubs, {each.name: each.leads for each in nodes}))
         return self._found[1]
 
 
