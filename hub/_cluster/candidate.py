@@ -34,8 +34,8 @@ class Candidate:
 
     @property
     def is_there(self) -> bool:
-        """Whether it follows or leads."""
-        return not self.ended.is_set() and not self._stop.is_set() and (self.hub.is_following or self.hub.is_leading)
+        """Whether it follows or leads, or is about to."""
+        return not self.ended.is_set() and not self._stop.is_set() and (self.hub.is_following or self.leads)
 
     @property
     def leads(self) -> bool:
