@@ -115,7 +115,8 @@ class Cluster:
         self._signs: ClusterSigns | None = None
         self._roster: Roster | None = None
         self._saying = anyio.CancelScope()
-        self._beginning: dict[str, anyio.Event] = {}
+        self._beginning: dict[str, tuple[anyio.Event, anyio.CancelScope]] = {}
+        """By name, the hubs that begin to follow: what is set when they do, and what ends that."""
 
     def __repr__(self) -> str:
         return f"<Cluster node {self.node!r}, {len(self._candidates)} hubs>"
@@ -123,9 +124,9 @@ class Cluster:
     async def __aenter__(self) -> Self:
         if self._tasks is not None or self._is_over:
             raise ConfigurationError("this cluster was entered already; make a new one")
+        self._signs = self._servers.signs()
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
-        self._signs = self._servers.signs()
         self._roster = Roster(self.node, self._signs, self._clock, self._own)
         self._tasks.start_soon(self._say, self._roster)
         return self
@@ -150,7 +151,9 @@ class Cluster:
         """End all hubs, side by side, and say no more."""
         self._is_over = True
         while self._beginning:
-            await next(iter(self._beginning.values())).wait()
+            done, beginning = next(iter(self._beginning.values()))
+            beginning.cancel()
+            await done.wait()
         async with anyio.create_task_group() as tasks:
             for each in tuple(self._candidates.values()):
                 tasks.start_soon(how, each)
@@ -194,7 +197,7 @@ class Cluster:
         name = _hub_name(name)
         self._check_entered()
         while (beginning := self._beginning.get(name)) is not None:
-            await beginning.wait()
+            await beginning[0].wait()
             self._check_entered()
         listeners = _HUB.items("listeners", listeners, of="listeners") if listeners != () else ()
         present = self._candidates.get(name)
@@ -205,14 +208,16 @@ class Cluster:
                     " await cluster.hand_over() before"
                 )
             return present.hub
-        self._beginning[name] = done = anyio.Event()
+        done, scope = self._beginning[name] = anyio.Event(), anyio.CancelScope()
         try:
-            if present is not None:
-                await present.let_go()
-            return await self._begin(name, listeners, on_lead, settings)
+            with scope:
+                if present is not None:
+                    await present.let_go()
+                return await self._begin(name, listeners, on_lead, settings)
         finally:
             del self._beginning[name]
             done.set()
+        raise HubClosed("the cluster has ended while its hub began to follow")
 
     async def _begin(
         self,
@@ -278,7 +283,7 @@ class Cluster:
         return self._roster.nodes()
 
     def _own(self) -> Mapping[str, bool]:
-        return {name: each.hub.is_leading for name, each in self._candidates.items() if each.is_there}
+        return {name: each.leads for name, each in self._candidates.items() if each.is_there}
 
     def _check_entered(self) -> None:
         if self._tasks is None or self._is_over:

@@ -205,6 +205,7 @@ class Holding:
         self._seconds = seconds
         self._grace_seconds = grace_seconds
         self._defer = defer
+        self._is_taking = False
         self._number: int | None = None
         """Of the entry that this program has written; None if it does not hold the lease."""
         self._renewing: asyncio.Task[None] | None = None
@@ -232,13 +233,26 @@ class Holding:
                 free_at = (free_at or loop.time()) if is_free else None
                 if free_at is not None and self._is_left_to_others(free_at, holder):
                     self._hurried_until = loop.time() + self._seconds
-                elif is_free and await guarded_for_caller(self._lease.write, self._name, number):
-                    self._number = number + 1
+                elif is_free and await self._taken(number):
                     return
             except (StoreError, OSError) as error:
                 is_away = True
                 _log.problem("a lease cannot be looked at; trying again", error)
             await self.pause()
+
+    async def _taken(self, number: int) -> bool:
+        self._is_taking = True
+        try:
+            if await guarded_for_caller(self._lease.write, self._name, number):
+                self._number = number + 1
+        finally:
+            self._is_taking = False
+        return self._number is not None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this program has the lease, as far as it knows, or is about to."""
+        return self._is_taking or self._number is not None
 
     def _is_left_to_others(self, free_at: float, holder: str | None) -> bool:
         return self._defer is not None and anyio.current_time() - free_at < self._defer(holder)

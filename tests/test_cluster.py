@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,12 +13,14 @@ import pytest
 
 from hubwire import Hub
 from hubwire.cluster import Cluster
-from hubwire.errors import ConfigurationError, HubClosed
+from hubwire.errors import ConfigurationError, HubClosed, HubError
 from hubwire.listeners.audit import AuditLog
 from hubwire.stores import FileStore, MemoryStore
 from hubwire.testing import MemoryServers
 from support import until
 from support.nats import Cluster as Nats, cluster_at, has_nats
+
+FAULTS = [ValueError("no"), SystemExit(3), GeneratorExit(), StopAsyncIteration(), asyncio.CancelledError()]
 
 
 @pytest.fixture(scope="module")
@@ -121,9 +124,8 @@ async def test_many_hubs_are_spread_over_the_nodes(servers: MemoryServers) -> No
             for name in names:
                 for node in nodes:
                     await node.hub(name)
-            await until(lambda: sum(len(each.leads) for each in nodes[0].nodes()) == 12)
-            leads = {each.name: len(each.leads) for each in nodes[0].nodes()}
-            assert max(leads.values()) - min(leads.values()) <= 1, leads
+            await until(lambda: sum(hub.is_leading for node in nodes for hub in node.hubs.values()) == 12)
+            assert [sum(hub.is_leading for hub in node.hubs.values()) for node in nodes] == [4, 4, 4]
             for hub in nodes[1].hubs.values():
                 await hub.agents.register("ann")
 
@@ -179,3 +181,129 @@ async def test_what_cannot_be_is_refused(servers: MemoryServers) -> None:
         assert not cluster.hubs
         await cluster.hub("acme")
     assert repr(cluster).startswith("<Cluster node")
+
+
+async def test_calls_for_one_hub_at_once_get_the_same(servers: MemoryServers) -> None:
+    async with Cluster(servers) as cluster, anyio.create_task_group() as tasks:
+        found: list[Hub] = []
+
+        async def ask() -> None:
+            found.append(await cluster.hub("acme"))
+
+        for _ in range(10):
+            tasks.start_soon(ask)
+        await until(lambda: len(found) == 10)
+        assert len(set(map(id, found))) == 1
+
+
+class Slow(MemoryServers):
+    """Servers whose journals are never reached."""
+
+    def journal(self, name: str) -> Any:
+        journal: Any = super().journal(name)
+        journal.prepare = anyio.sleep_forever
+        return journal
+
+
+async def test_a_cluster_ends_while_a_hub_cannot_begin(servers: MemoryServers) -> None:
+    raised: list[HubClosed] = []
+
+    async def ask(cluster: Cluster) -> None:
+        with pytest.raises(HubClosed, match="has ended") as told:
+            await cluster.hub("acme")
+        raised.append(told.value)
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            async with Cluster(Slow(MemoryStore())) as cluster:
+                tasks.start_soon(ask, cluster)
+                await until(lambda: bool(cluster._beginning))
+    assert raised
+    with anyio.fail_after(20):
+        async with Cluster(Slow(MemoryStore())) as cluster:
+            with anyio.move_on_after(0.05):
+                await cluster.hub("acme")
+            assert not cluster._beginning
+            assert not cluster.hubs
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=range(len(FAULTS)))
+async def test_an_on_lead_that_fails_harms_no_hub(servers: MemoryServers, fault: BaseException) -> None:
+    async def on_lead(hub: Hub) -> None:
+        raise fault
+
+    with anyio.fail_after(20):
+        async with Cluster(servers) as cluster:
+            hub = await cluster.hub("acme", on_lead=on_lead)
+            await hub.agents.register("ann")
+            assert hub.is_leading
+            await hub.agents.register("bob")
+
+
+async def test_an_on_lead_that_does_not_end_ends_with_the_hub(servers: MemoryServers) -> None:
+    begun, ended = anyio.Event(), anyio.Event()
+
+    async def on_lead(hub: Hub) -> None:
+        begun.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.set()
+
+    with anyio.fail_after(20):
+        async with Cluster(servers) as cluster:
+            await cluster.hub("acme", on_lead=on_lead)
+            await begun.wait()
+            await cluster.hand_over("acme")
+            assert ended.is_set()
+            await cluster.hand_over("acme")
+            await cluster.hand_over("never")
+
+
+async def test_what_the_block_raises_is_its_own_and_the_hubs_are_closed(servers: MemoryServers) -> None:
+    hub = None
+    with pytest.raises(KeyError, match="mine"):
+        async with Cluster(servers) as cluster:
+            hub = await cluster.hub("acme")
+            await hub.agents.register("ann")
+            raise KeyError("mine")
+    assert hub is not None
+    assert await hub.finished() is None
+    entry = await servers.lease("acme").read()
+    assert entry is not None
+    assert entry.holder is None
+
+
+async def test_a_zombie_is_refused_and_another_node_has_led_since(servers: MemoryServers) -> None:
+    """Its lease has run out, as it would of a program that stood still."""
+    with anyio.fail_after(30):
+        async with Cluster(servers, seconds=0.2, node="one") as one:
+            zombie = await one.hub("acme")
+            ann = await zombie.agents.register("ann")
+            await until(lambda: zombie.is_leading)
+            one._candidates["acme"]._holding.forget()
+            async with Cluster(servers, seconds=0.2, node="two") as two:
+                hub = await two.hub("acme")
+                await until(lambda: hub.is_leading)
+                await hub.agents.get(ann.id).set_skill("cook")
+                with pytest.raises(HubError):
+                    await zombie.agents.register("late")
+                await until(lambda: not one.hubs)
+                assert (await one.hub("acme")).is_following
+                assert hub.agents.find("late") is None
+
+
+async def test_a_node_with_too_many_hubs_hands_one_over(servers: MemoryServers) -> None:
+    with anyio.fail_after(60):
+        async with Cluster(servers, seconds=0.5, node="one", balance=True) as one:
+            for name in "abcde":
+                hub = await one.hub(name)
+                await hub.agents.register("ann")
+            assert one._surplus() is None
+            async with Cluster(servers, seconds=0.5, node="two") as two:
+                hubs = {name: await two.hub(name) for name in "abcde"}
+                await until(lambda: one._surplus() is not None)
+                await one.hand_over(one._surplus() or "")
+                await until(lambda: any(each.is_leading for each in hubs.values()))
+                assert len(one.hubs) == 4
+                assert one._surplus() is None

@@ -7,9 +7,10 @@ from contextlib import suppress
 
 import anyio
 
-from .._foreign.guards import guarded, text_of
+from .._foreign.guards import text_of
+from .._foreign.tasks import called
 from .._hub import Hub
-from ..errors import HubError, HubFailed
+from ..errors import HubClosed, HubError, HubFailed
 from ..own_log import OwnLog
 from ..standby import Holding, held
 
@@ -33,8 +34,13 @@ class Candidate:
 
     @property
     def is_there(self) -> bool:
-        """Whether it follows or leads."""
-        return not self.ended.is_set() and not self._stop.is_set() and (self.hub.is_following or self.hub.is_leading)
+        """Whether it follows or leads, or is about to."""
+        return not self.ended.is_set() and not self._stop.is_set() and (self.hub.is_following or self.leads)
+
+    @property
+    def leads(self) -> bool:
+        """Whether it leads, or is about to."""
+        return self.hub.is_leading or self._holding.is_held
 
     async def run(self, say: Callable[[], None]) -> None:
         """Stand by, and lead until the hub ends or is let go. Nothing comes out of it but a cancellation."""
@@ -57,6 +63,8 @@ class Candidate:
                     tasks.start_soon(self._ended, tasks.cancel_scope)
                     await self._stop.wait()
                     tasks.cancel_scope.cancel()
+        except HubClosed:
+            _log.detail("a hub of this node was closed", hub=self.name)
         except HubFailed as error:
             if not self._stop.is_set():
                 _log.problem("a hub of this node has failed; take it again by cluster.hub()", error, hub=self.name)
@@ -77,7 +85,7 @@ class Candidate:
 
     async def _led(self, on_lead: Callable[[Hub], Awaitable[object]]) -> None:
         try:
-            await guarded(on_lead, self.hub)
+            await called(on_lead, self.hub, name=f"on_lead of hub {self.name}")
         except Exception as error:  # noqa: BLE001 - of the program: its hub leads on
             _log.problem(f"on_lead of a hub has failed: {text_of(error)}", error, hub=self.name)
 

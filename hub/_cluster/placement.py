@@ -19,23 +19,24 @@ def order(hub: str, nodes: Collection[str]) -> list[str]:
     return sorted(nodes, key=lambda node: (_weight(hub, node), node), reverse=True)
 
 
-def placed(hubs: Mapping[str, Collection[str]], leads: Mapping[str, str]) -> dict[str, str]:
+def placed(hubs: Mapping[str, Collection[str]], leads: Mapping[str, Collection[str]]) -> dict[str, str]:
     """Return which node is to lead each hub that none leads: the first in its order that has room.
 
-    ``hubs``: by hub, the nodes that can lead it; ``leads``: by hub, the node that does. No node gets more than one hub
+    ``hubs``: by hub, the nodes that can lead it; ``leads``: by node, those that it does;
+    two may say so of one hub for a moment. No node gets more than one hub
     more than another one, where all nodes can lead all hubs.
     """
     nodes = sorted({node for some in hubs.values() for node in some})
     if not nodes:
         return {}
     count = dict.fromkeys(nodes, 0)
-    for hub, node in leads.items():
-        if hub in hubs and node in count:
-            count[node] += 1
+    for node in count:
+        count[node] = len(leads.get(node, ()))
+    led = {hub for some in leads.values() for hub in some}
     floor, more = divmod(len(hubs), len(nodes))
     found: dict[str, str] = {}
     for hub in sorted(hubs):
-        if hub in leads or not hubs[hub]:
+        if hub in led or not hubs[hub]:
             continue
         full = sum(1 for each in count.values() if each > floor)
         ranked = order(hub, hubs[hub])

@@ -151,13 +151,18 @@ class Roster:
         """Return how many nodes are to try for the lead of a hub before this one; ``gone``: who led it, and is dead."""
         nodes = [each for each in self.nodes() if each.name != gone]
         able = [each.name for each in nodes if hub in each.hubs]
-        if self._node not in able:
-            return len(able)
+        if self._node not in able or (len(able) > 1 and self._has_its_part(nodes)):
+            return len(able)  # what it has heard may be old, but not what it has itself
         first = self._placed(nodes).get(hub)
         if first == self._node:
             return 0
         others = [each for each in order(hub, able) if each != first]
         return others.index(self._node) + 1
+
+    def _has_its_part(self, nodes: list[ClusterNode]) -> bool:
+        hubs = {hub for each in nodes for hub in each.hubs}
+        leads = next(len(each.leads) for each in nodes if each.name == self._node)
+        return leads >= -(-len(hubs) // len(nodes))
 
     def _placed(self, nodes: list[ClusterNode]) -> dict[str, str]:
         known = tuple((each.name, each.hubs, each.leads) for each in nodes)
@@ -166,8 +171,7 @@ class Roster:
             for each in nodes:
                 for hub in each.hubs:
                     hubs.setdefault(hub, []).append(each.name)
-            leads = {hub: each.name for each in nodes for hub in each.leads}
-            self._found = (known, placed(hubs, leads))
+            self._found = (known, placed(hubs, {each.name: each.leads for each in nodes}))
         return self._found[1]
 
 
