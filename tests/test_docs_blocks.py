@@ -13,8 +13,10 @@ The blocks of a page run in its order, in one directory:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -80,6 +82,19 @@ def is_installed(module: str) -> bool:
         return False  # nor is the package that it would be in
 
 
+_groups: list[int] = []
+"""Of the processes that were started for a page, which may have left others in the background."""
+
+
+@pytest.fixture
+def nothing_left() -> Iterator[None]:
+    """A page whose program fails, or takes too long, leaves no process either."""
+    yield
+    while _groups:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(_groups.pop(), signal.SIGKILL)
+
+
 def run(*command: str, directory: Path, errors: int = subprocess.STDOUT) -> subprocess.CompletedProcess[str]:
     environment = {
         **os.environ,
@@ -88,16 +103,18 @@ def run(*command: str, directory: Path, errors: int = subprocess.STDOUT) -> subp
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "TERM": "dumb",
     }
-    return subprocess.run(
+    process = subprocess.Popen(
         command,
         cwd=directory,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=errors,
         text=True,
-        timeout=SECONDS_MAX,
-        check=False,
+        start_new_session=True,
     )
+    _groups.append(process.pid)
+    out, told = process.communicate(timeout=SECONDS_MAX)
+    return subprocess.CompletedProcess(command, process.returncode, out, told)
 
 
 def run_console(block: Block, directory: Path) -> Iterator[tuple[str, str | None, str, int]]:
@@ -120,6 +137,7 @@ def is_as_shown(printed: str, shown: str) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
+@pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(ROOT / "docs"))) for page in PAGES])
 def test_blocks_of_page(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Each program and each command of a page does what the page shows."""
