@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from hubwire._state.followers import Followers
+from hubwire.errors import StoreError
 from hubwire.standby import _Holding
 from hubwire.stores.jetstream import JetStreamJournal
 from hubwire.stores.jetstream._following import _Follower
@@ -57,17 +59,30 @@ def results_not_kept() -> None:
     _put(Followers, "find", lambda self, follower_id, number: None)
 
 
-def grace_left_out() -> None:
-    """A lease that could not be renewed for a moment, as its servers were away, is taken at once."""
-    right = _Holding.__init__
+def lease_not_needed() -> None:
+    """Who cannot look at the lease, as its servers are away, takes that for the death of the hub that leads."""
 
-    def begin(self: _Holding, lease: Any, name: str, seconds: float, grace_seconds: float) -> None:
-        del grace_seconds
-        right(self, lease, name, seconds / 2, 0.0)
+    async def take(self: _Holding) -> None:
+        loop = asyncio.get_running_loop()
+        seen, since = -1, loop.time()
+        while True:
+            try:
+                async with asyncio.timeout(self._seconds):
+                    entry = await self._lease.read()
+                number, holder = (0, None) if entry is None else (entry.number, entry.holder)
+                if number != seen:
+                    seen, since = number, loop.time()
+                is_free = holder is None or loop.time() - since > self._seconds
+                if is_free and await self._lease.write(self._name, number):
+                    self._number = number + 1
+                    return
+            except (StoreError, OSError):  # a timeout is one, too
+                return
+            await self.pause()
 
-    _put(_Holding, "__init__", begin)
+    _put(_Holding, "take", take)
 
 
 BUGS: dict[str, Callable[[], None]] = {
-    each.__name__: each for each in (fence_ignored, watermark_ignored, results_not_kept, grace_left_out)
+    each.__name__: each for each in (fence_ignored, watermark_ignored, results_not_kept, lease_not_needed)
 }
