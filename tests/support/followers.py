@@ -124,6 +124,7 @@ class ForwardedHub:
 _COUNTS = "it counts events, and each command of a follower has one more"
 _INSIDE = "it looks at a moment of the hub that leads, at which the other one has not seen what it looks for"
 _HELD = "it holds up the commit that the answer to a command waits for"
+_POLICY = "it gives a policy to a command, which has code in it and is not sent"
 _ENDS = "the command ends with the hub that leads, and is sent again until another one does"
 
 _OF_ONE_HUB = {
@@ -135,6 +136,9 @@ _OF_ONE_HUB = {
     "test_a_retry_reaches_the_one_that_failed": _COUNTS,
     "test_timers_left_behind_are_there_no_more": _INSIDE,
     "test_done_already_means_committed": _HELD,
+    "test_an_approver_gets_the_question": _POLICY,
+    "test_a_quorum_decides": _POLICY,
+    "test_trust_follows_the_verdicts": _POLICY,
 }
 
 
