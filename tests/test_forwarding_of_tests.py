@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-MODULES = ("test_topics", "test_envelopes_later", "test_timers_kept", "test_acting_hub")
+MODULES = ("test_envelopes_later", "test_timers_kept", "test_timers_public", "test_inboxes_places")
 
 
 @pytest.mark.slow
@@ -22,4 +22,4 @@ def test_commands_do_by_way_of_another_hub_what_they_do_alone() -> None:
     assert done.returncode == 0, done.stdout[-4000:]
     found = re.search(r"(\d+) passed", done.stdout)
     assert found is not None
-    assert int(found[1]) > 60
+    assert int(found[1]) > 50

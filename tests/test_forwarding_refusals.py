@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from hubwire import Hub
-from hubwire.errors import (
+from hubwire.errors import (, CommandRejected
     ForwardingFailed,
 )
 from hubwire.testing import LocalLink
@@ -223,3 +223,22 @@ async def test_a_link_that_fails_harms_no_hub(number: int, monkeypatch: pytest.M
                 await follower.agents.register("ann")
         assert link.asked > 1
         await leader.agents.register("bob")
+
+
+class Hiding:
+    """Has more in it than what is made canonical of it says."""
+
+
+@pytest.mark.parametrize("key", ["arguments", "hints"])
+async def test_what_an_approver_could_not_see_all_of_is_refused_where_it_is_given(key: str) -> None:
+    async with two_hubs() as (leader, follower):
+        ann = await follower.agents.register("ann")
+        given: dict[str, Any] = {key: {"what": [Hiding()]}}
+        for command in (follower.approvals.request, follower.approvals.gate):
+            ask: Any = command
+            with pytest.raises(CommandRejected, match="could not see all of"):
+                await ask(ann, "pay", **given)
+        assert leader.approvals.pending() == ()
+        whole = {"what": [1, "é", None], "$": {"a": 1.5}}
+        approval_id = await follower.approvals.request(ann, "pay", arguments=whole)
+        assert await leader.approvals.arguments(approval_id) == {"what": (1, "é", None), "$": {"a": 1.5}}

@@ -89,9 +89,11 @@ def draw(names: Sequence[str], moves: set[tuple[int, int]]) -> list[str]:
         if (place, place + 1) in moves:
             canvas[4 * place + 2][middle], canvas[4 * place + 3][middle] = "┬", "▼"
     for lane, end in enumerate(ends):
-        _connect(canvas, right, right + LANE * (lane + 1), [source for source, target in on_the_right if target == end], end)
+        sources = [source for source, target in on_the_right if target == end]
+        _connect(canvas, right, right + LANE * (lane + 1), sources, end)
     for lane, end in enumerate(returns):
-        _connect(canvas, left, left - LANE * (lane + 1), [source for source, target in on_the_left if target == end], end)
+        sources = [source for source, target in on_the_left if target == end]
+        _connect(canvas, left, left - LANE * (lane + 1), sources, end)
     return ["".join(row).rstrip() for row in canvas]
 
 

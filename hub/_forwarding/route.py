@@ -12,7 +12,9 @@ import anyio
 import attrs
 
 from .._commands import Core
+from .._commands.exact import exact
 from .._commit.journaling import shared
+from .._foreign.arguments import Call
 from .._foreign.guards import class_name, guarded, guarded_call, guarded_for_caller, text_of
 from .._parts import Parts
 from ..approvals import Approval
@@ -42,6 +44,8 @@ _GRACE_SECONDS = 1.0
 _PAUSE_SECONDS = 0.05
 _SOON_SECONDS = 0.25
 """When another hub begins to lead it is asked so soon again: it may not serve yet, and the one before never answer."""
+_SEEN = frozenset({"arguments", "hints"})
+"""Arguments of approvals of which an approver has to see all."""
 _MARGIN_BYTES = 1024
 """What is in a request besides the call."""
 _LEAVING_SECONDS_MAX = 1.0
@@ -130,6 +134,8 @@ class Route:
                     f"{name}: {class_name(each)} has code in it, which is not sent to the hub that leads; give the"
                     " policy to the hubs themselves, as Hub(approvals=...)"
                 )
+        if name.startswith("approvals."):  # what is sent says all, so that it is seen here whether there is more
+            named = {key: exact(Call(name), key, each) if key in _SEEN else each for key, each in named.items()}
         around, acting = current(), core.acting
         call: dict[str, Any] = {"name": name, "args": [encode(each) for each in args]}
         if on is not None:

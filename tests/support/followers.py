@@ -14,7 +14,8 @@ from hubwire.errors import HubClosed
 from hubwire.ports import CommandLink
 from hubwire.testing import LocalLink, Recorder, history
 
-_OF_FOLLOWER = {*PREFIXES.values(), *COMMANDS["hub"], "acting_as", "for_tenant"}
+_OF_FOLLOWER = {*PREFIXES.values(), *COMMANDS["hub"], "acting_as", "for_tenant"} - {"turns"}
+"""What a test asks the hub that follows; recorded blocks are those of the hub that leads."""
 
 
 class Replica:
@@ -72,12 +73,13 @@ class ForwardedHub:
         self._leader = Hub(*args, **settings)
         self._link = LocalLink()
         self._leader.connect(self._link)
+        self._clock = {"clock": settings["clock"]} if "clock" in settings else {}
         self._replica: Replica | None = None
         self._is_over = False
 
     async def __aenter__(self) -> Self:
         await self._leader.start()
-        self._replica = Replica(self._leader, self._link)
+        self._replica = Replica(self._leader, self._link, **self._clock)
         mine, theirs = self._replica.hub._parts.state, self._leader._parts.state
         for name in ("channel_types", "evaluators"):  # those of the program, which both hubs would be given
             vars(getattr(mine, name)).update(vars(getattr(theirs, name)))
@@ -120,6 +122,9 @@ class ForwardedHub:
 
 
 _COUNTS = "it counts events, and each command of a follower has one more"
+_INSIDE = "it looks at a moment of the hub that leads, at which the other one has not seen what it looks for"
+_HELD = "it holds up the commit that the answer to a command waits for"
+_POLICY = "it gives a policy to a command, which has code in it and is not sent"
 _ENDS = "the command ends with the hub that leads, and is sent again until another one does"
 
 _OF_ONE_HUB = {
@@ -127,6 +132,13 @@ _OF_ONE_HUB = {
     "test_leaving_thousands_of_channels_ends": _COUNTS,
     "test_a_wide_close_is_split": _COUNTS,
     "test_thousands_get_it_in_one_event": _COUNTS,
+    "test_a_repeated_post_returns_the_first": _COUNTS,
+    "test_a_retry_reaches_the_one_that_failed": _COUNTS,
+    "test_timers_left_behind_are_there_no_more": _INSIDE,
+    "test_done_already_means_committed": _HELD,
+    "test_an_approver_gets_the_question": _POLICY,
+    "test_a_quorum_decides": _POLICY,
+    "test_trust_follows_the_verdicts": _POLICY,
 }
 
 
