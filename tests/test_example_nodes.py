@@ -31,7 +31,7 @@ async def node(name: str, store: Path, url: str) -> AsyncIterator[Node]:
 
     async def read() -> None:
         assert process.stdout is not None
-        async for line in process.stdout:
+        while line := await process.stdout.readline():
             said.append(line.decode().strip())
 
     try:
@@ -46,7 +46,7 @@ async def node(name: str, store: Path, url: str) -> AsyncIterator[Node]:
 
 
 async def until_said(said: list[str], *, leads: bool = False, jobs: int = 0) -> None:
-    while (leads and not any(each.endswith("leads") for each in said)) or len(done(said)) < jobs:
+    while (leads and not any(each.endswith("leads") for each in said)) or len(done(said)) < jobs:  # noqa: ASYNC110 - of another process
         await anyio.sleep(0.05)
 
 

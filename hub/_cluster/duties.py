@@ -27,9 +27,9 @@ def check_duties(listeners: Iterable[Any]) -> None:
     for listener in listeners:
         if _duty_of(listener) is Duty.REQUIRED and _has(listener, file, _DEPTH):
             raise ConfigurationError(
-                f"cluster.hub(): listener {class_name(listener)} is REQUIRED, and its files are on the disk of this"
-                " machine: another node that leads would not have them. Give it a store that every node reaches, such"
-                " as open_store('s3://bucket/audit')"
+                f"cluster.hub(): listener {class_name(listener)} is REQUIRED, and has its files on the disk of this"
+                " machine: another node that leads would not have them. Give it a store that every node reaches, as by"
+                " open_store('s3://bucket/audit')"
             )
 
 
