@@ -15,7 +15,7 @@ from hubwire.errors import ConfigurationError, NewerVersion, ProofInvalid, Times
 from hubwire.listeners import AuditLog
 from hubwire.listeners.audit import VerifierState, examine
 from hubwire.proof import KeySigner, Timestamper, WitnessKey
-from hubwire.standby import LeaseEntry, _Holding
+from hubwire.standby import Holding, LeaseEntry
 from hubwire.stores import MemoryStore
 from support.tsa import make_authority
 
@@ -169,8 +169,8 @@ class Entries:
         return self.takes
 
 
-def held(lease: Entries, number: int | None) -> _Holding:
-    holding = _Holding(lease, "a", 2.0, 0.8)
+def held(lease: Entries, number: int | None) -> Holding:
+    holding = Holding(lease, "a", 2.0, 0.8)
     holding._number = number
     return holding
 

@@ -19,6 +19,7 @@ ROOTS = {errors.HubError, *BRANCHES}
 SIGNALS = {
     "hubwire._delivery.handling.Failed",
     "hubwire.listeners.audit._pruning.PruningEnded",
+    "hubwire.proof.http_witness._KeyNotKnown",
     "hubwire.query._index.NoIndex",
 }
 """Signals within a package: none leaves it but as the public error that it derives from."""

@@ -11,7 +11,15 @@ import pytest
 
 from hubwire import Duty, Event, GenericEvent, Hub, Limits
 from hubwire._commit.phase import MOVES, Lifecycle, Phase
-from hubwire.errors import CommandRejected, ConfigurationError, HubClosed, HubError, HubFailed, ListenerFailed
+from hubwire.errors import (
+    CommandRejected,
+    ConfigurationError,
+    HubClosed,
+    HubError,
+    HubFailed,
+    ListenerFailed,
+    NotLeading,
+)
 from hubwire.stores import MemoryStore
 from support import GatedStore
 
@@ -21,6 +29,7 @@ def in_phase(phase: Phase) -> Lifecycle:
     lifecycle = Lifecycle()
     for step in {
         Phase.NEW: (),
+        Phase.FOLLOWING: (Phase.FOLLOWING,),
         Phase.STARTING: (Phase.STARTING,),
         Phase.OPEN: (Phase.STARTING, Phase.OPEN),
         Phase.CLOSING: (Phase.STARTING, Phase.OPEN, Phase.CLOSING),
@@ -62,6 +71,7 @@ def test_the_first_failure_counts() -> None:
     ("phase", "error", "text"),
     [
         (Phase.NEW, HubClosed, "not running yet"),
+        (Phase.FOLLOWING, NotLeading, "follows another one"),
         (Phase.STARTING, HubClosed, "starting"),
         (Phase.CLOSING, HubClosed, "closing, and takes no more commands"),
         (Phase.STOPPED, HubClosed, "make a new one"),
@@ -81,6 +91,7 @@ def test_what_each_phase_takes() -> None:
     }
     assert taken == {
         Phase.NEW: (False, False, True, False),
+        Phase.FOLLOWING: (False, False, True, True),
         Phase.STARTING: (False, True, True, True),
         Phase.OPEN: (True, True, True, True),
         Phase.CLOSING: (False, True, False, True),

@@ -9,7 +9,7 @@ from typing import Any
 
 from hubwire._state.followers import Followers
 from hubwire.errors import StoreError
-from hubwire.standby import _Holding
+from hubwire.standby import Holding
 from hubwire.stores.jetstream import JetStreamJournal
 from hubwire.stores.jetstream._following import _Follower
 from hubwire.stores.jetstream._stream import Refused, Stream
@@ -62,7 +62,7 @@ def results_not_kept() -> None:
 def lease_not_needed() -> None:
     """Who cannot look at the lease, as its servers are away, takes that for the death of the hub that leads."""
 
-    async def take(self: _Holding) -> None:
+    async def take(self: Holding) -> None:
         loop = asyncio.get_running_loop()
         seen, since = -1, loop.time()
         while True:
@@ -80,7 +80,7 @@ def lease_not_needed() -> None:
                 return
             await self.pause()
 
-    _put(_Holding, "take", take)
+    _put(Holding, "take", take)
 
 
 BUGS: dict[str, Callable[[], None]] = {
