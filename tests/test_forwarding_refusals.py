@@ -11,9 +11,7 @@ import msgspec
 import pytest
 
 from hubwire import Hub
-from hubwire.errors import (, CommandRejected
-    ForwardingFailed,
-)
+from hubwire.errors import CommandRejected, ForwardingFailed
 from hubwire.testing import LocalLink
 from support.followers import Replica
 from support.forwarding import kinds, two_hubs
