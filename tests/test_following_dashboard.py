@@ -83,7 +83,7 @@ async def test_a_dashboard_of_a_follower_that_is_connected_decides() -> None:
                 await leader.approvals.wait(first)
             second = await leader.approvals.request(ann, "write")
             assert (await decide(second, verdict="approve")).status_code == 200
-            assert await leader.approvals.wait(second)
+            assert (await leader.approvals.wait(second)).approval_id == second
             again = await client.post(f"api/approvals/{second}/decision", json={"verdict": "approve"})
             assert (again.status_code, again.json()["error"]["code"]) == (409, "too_late")
         acted = [event for event in await all_of(leader) if event.kind == "admin.acted"]
