@@ -47,9 +47,9 @@ def watermark_ignored() -> None:
     """Who follows sees what is stored, and not what is committed."""
     right = _Follower.committed
 
-    def committed(self: _Follower) -> Any:
-        self._committed = sys.maxsize
-        return right(self)
+    def committed(self: _Follower, told: int) -> Any:
+        del told
+        return right(self, sys.maxsize)
 
     _put(_Follower, "committed", committed)
 
