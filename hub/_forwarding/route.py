@@ -182,7 +182,7 @@ class Route:
                 answer = await self._asked_of_leader(body, seconds)
                 seconds = seconds_max
             except _LedAnew as error:
-                was_sent, why, seconds = True, text_of(error), _SOON_SECONDS
+                was_sent, why, seconds = True, str(error), _SOON_SECONDS
             except ConnectionRefusedError:
                 why = why or "none takes commands"
             except Exception as error:  # noqa: BLE001 - whatever a link raises, it may have sent it
@@ -222,8 +222,9 @@ class Route:
 
     def _led_anew(self, event: HubStarted) -> None:
         del event
+        end = anyio.current_time() + _SOON_SECONDS  # an answer that is on its way is waited for
         for scope in self._asking:
-            scope.cancel()
+            scope.deadline = min(scope.deadline, end)
 
     async def _asked(self, body: bytes, seconds: float) -> bytes:
         """Ask by the link, which is code of others, and may not keep to the time."""
