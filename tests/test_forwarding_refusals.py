@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 import anyio
+import attrs
 import msgspec
 import pytest
 
@@ -223,8 +224,12 @@ async def test_a_link_that_fails_harms_no_hub(number: int, monkeypatch: pytest.M
         await leader.agents.register("bob")
 
 
+@attrs.define
 class Hiding:
     """Has more in it than what is made canonical of it says."""
+
+    to: str = "bob"
+    _amount: int = 5
 
 
 @pytest.mark.parametrize("key", ["arguments", "hints"])
