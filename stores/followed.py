@@ -96,6 +96,7 @@ class FollowedStoreJournal(StoreJournal):
         self._end = 0
         """Of the events that are known to be committed; of a journal that is open, as it was told."""
         self._beating: asyncio.Task[None] | None = None
+        self.first_seq: int = 0
 
     def __repr__(self) -> str:
         return f"FollowedStoreJournal({self.store!r:.200}, path={self.path!r})"
@@ -190,7 +191,8 @@ class FollowedStoreJournal(StoreJournal):
                     self.first_seq = min(event.seq, self._end)
                     self.hub_id = event.hub if event.seq < self._end else None
                     return
-        self.first_seq, self.hub_id = self._end, None
+        self.first_seq = self._end
+        self.hub_id = None
 
     async def _epochs(self) -> list[int]:
         names = await self.store.list(self.path)
