@@ -30,7 +30,7 @@ async def test_a_dashboard_of_a_follower_is_read() -> None:
             assert [each["name"] for each in agents["rows"]] == ["ann"]
             approval_id = await leader.approvals.request(ann, "delete", arguments={"path": "/"})
             await until(lambda: len(follower.approvals.pending()) == 1)
-            shown = (await client.get(f"api/approvals/{approval_id}")).json()
+            shown = await waiting(client, approval_id)
             assert shown["may_decide"] is False
             assert "the hub that leads" in shown["why_not"]
             answer = await client.post(

@@ -339,7 +339,7 @@ def verify_does_not_compare_the_chain() -> None:
 
 @_of("damage")
 def verify_does_not_look_at_checkpoints() -> None:
-    async def begin(*_: object) -> None:
+    async def begin(*_: object, **__: object) -> None:
         pass
 
     right = _signed.SignedChecks.verdict
