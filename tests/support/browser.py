@@ -332,6 +332,9 @@ NEWEST_GAP = """async () => {
     const drawn = () => [...grid.querySelectorAll('[role=row][id^=row-]')].sort(
         (one, other) => one.ariaRowIndex - other.ariaRowIndex)
     const seqOf = row => Number(row.id.slice(4))
+    const words = row => row.querySelector('b').textContent
+    // A page that was too far behind twice has two rows for that, one above the other.
+    const lastOf = row => row.matches('.row-gap') ? Number(words(row).replaceAll(',', '').match(/\\d+/g)[1]) : seqOf(row)
     const scroll = async top => {
         grid.scrollTop = top
         await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))
@@ -346,7 +349,7 @@ NEWEST_GAP = """async () => {
         const at = rows.findIndex(row => row.matches('.row-gap'))
         const isWhole = newest - seqOf(rows[0]) === rows[0].ariaRowIndex - 2
         if (isWhole && at > 0 && at < rows.length - 1)
-            return [seqOf(rows[at - 1]), rows[at].querySelector('b').textContent, seqOf(rows[at + 1])]
+            return [seqOf(rows[at - 1]), words(rows[at]), lastOf(rows[at + 1])]
         if (isWhole && at !== 0) low = middle
         else high = middle
     }
