@@ -333,8 +333,9 @@ NEWEST_GAP = """async () => {
         (one, other) => one.ariaRowIndex - other.ariaRowIndex)
     const seqOf = row => Number(row.id.slice(4))
     const words = row => row.querySelector('b').textContent
+    const numbers = row => words(row).replaceAll(',', '').match(/\\d+/g).map(Number)
     // A page that was too far behind twice has two rows for that, one above the other.
-    const lastOf = row => row.matches('.row-gap') ? Number(words(row).replaceAll(',', '').match(/\\d+/g)[1]) : seqOf(row)
+    const lastOf = row => row.matches('.row-gap') ? numbers(row)[1] : seqOf(row)
     const scroll = async top => {
         grid.scrollTop = top
         await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))
