@@ -192,6 +192,7 @@ async def test_one_that_prepares_while_it_opens_leads_all_the_same(single: Clust
     await leader.aclose()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stands", [True, False], ids=["stands still", "dead"])
 async def test_leaving_ends_in_time_without_a_server(tmp_path: Path, stands: bool) -> None:
     before = asyncio.all_tasks()

